@@ -1,0 +1,1 @@
+//! OmniHAL backend for ascend devices.

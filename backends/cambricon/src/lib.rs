@@ -1,0 +1,1 @@
+//! OmniHAL backend for cambricon devices.

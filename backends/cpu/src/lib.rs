@@ -1,0 +1,1 @@
+//! The OmniHAL CPU backend: threads, SIMD and quantised weights.

@@ -1,0 +1,1 @@
+//! The OmniHAL backend that does nothing: what a new backend author copies.

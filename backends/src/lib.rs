@@ -1,0 +1,1 @@
+//! Turns cargo features into a registry of OmniHAL backends.

@@ -1,0 +1,4 @@
+//! Hardware abstraction for DeepSeek-V4.
+
+mod dtype;
+pub use dtype::DType;

@@ -1,0 +1,1 @@
+//! Registry, placement, decompositions, arena, graphs and layers over any OmniHAL device.

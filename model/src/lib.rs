@@ -1,0 +1,1 @@
+//! DeepSeek-V4 on any OmniHAL device: config, weights, tokenizer, graph, state, sampler.

@@ -1,0 +1,1 @@
+//! Whole-model parity with the oracle.
