@@ -1,1 +1,4 @@
 //! DeepSeek-V4 on any OmniHAL device: config, weights, tokenizer, graph, state, sampler.
+
+pub mod config;
+pub mod tokenizer;
