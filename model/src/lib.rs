@@ -1,4 +1,5 @@
 //! DeepSeek-V4 on any OmniHAL device: config, weights, tokenizer, graph, state, sampler.
 
 pub mod config;
+pub mod sampler;
 pub mod tokenizer;
