@@ -1,0 +1,4 @@
+mod accepted;
+mod hostile;
+mod hostile_files;
+mod support;
