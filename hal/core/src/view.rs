@@ -260,6 +260,11 @@ impl View {
         last.checked_add(1)
     }
 
+    /// Bytes from element 0 to the end of the last element that the view reaches.
+    pub fn extent_bytes(&self) -> usize {
+        self.extent().map_or(0, |n| self.dtype.bytes(n))
+    }
+
     /// Fails if any element lies outside the memory of the view.
     pub fn check_bounds(&self) -> Result<()> {
         if let Layout::Vendor(_) = self.layout {

@@ -140,7 +140,8 @@ impl StepShape {
             .ok_or_else(|| Error::argument(format!("the step has no state space of ratio {ratio}")))
     }
 
-    fn column(&self, column: Column) -> Result<(DType, Shape)> {
+    /// Element type and shape of a column.
+    pub fn column(&self, column: Column) -> Result<(DType, Shape)> {
         let (n, b, r) = (self.rows, self.seqs, self.wanted);
         let tiled = self.tiles() * self.tile;
         let i32_of = |shape: Shape| (DType::I32, shape);
