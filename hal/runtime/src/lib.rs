@@ -10,6 +10,8 @@ mod lower;
 mod placement;
 mod program;
 mod recipe;
+pub mod registry;
+pub mod search;
 mod shorthand;
 
 pub use placement::{Place, PlacementTable, Placer, Row, TierLimit};
