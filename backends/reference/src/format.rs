@@ -16,7 +16,7 @@ struct Float {
 enum Top {
     /// Infinities and NaNs; overflow gives infinity.
     Infinite,
-    /// Infinities and NaNs; overflow saturates.
+    /// Infinities and NaNs; finite numbers saturate.
     Saturating,
     /// Numbers, except for the code of all ones, which is NaN; overflow saturates.
     OneNan,
@@ -106,7 +106,8 @@ impl Float {
             return x;
         }
         if x.is_infinite() {
-            return if self.kind == Top::Infinite { x } else { self.largest().copysign(x) };
+            let kept = matches!(self.kind, Top::Infinite | Top::Saturating);
+            return if kept { x } else { self.largest().copysign(x) };
         }
         let spacing = self.spacing(x);
         let rounded = (x / spacing).round_ties_even() * spacing;
@@ -176,7 +177,7 @@ pub fn decode(dtype: DType, code: u64) -> f64 {
     }
 }
 
-/// The nearest value of a type, ties to even. F8 and F4 saturate, integers too; IEEE types overflow to infinity.
+/// The nearest value of a type, ties to even. F8, F4 and integers saturate; IEEE types overflow to infinity.
 pub fn round(dtype: DType, x: f64) -> f64 {
     match dtype {
         DType::E8M0 | DType::I8 | DType::U8 | DType::I32 | DType::U32 | DType::I64 | DType::BOOL => {
@@ -199,5 +200,81 @@ pub fn encode(dtype: DType, x: f64) -> u64 {
         DType::U32 => u64::from(whole as u32),
         DType::I64 => whole as i64 as u64,
         float => Float::of(float).map_or(0, |f| f.encode(x)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{oracle, oracle_f32};
+
+    fn oracle_codes(codes: &str, values: &str, dtype: DType) {
+        let (_, codes) = oracle(codes);
+        let (_, values) = oracle_f32(values);
+        assert_eq!(codes.len(), values.len());
+        for (&code, value) in codes.iter().zip(values) {
+            let found = decode(dtype, u64::from(code));
+            assert!(found == value || (found.is_nan() && value.is_nan()), "{dtype} {code}: {found} is not {value}");
+        }
+    }
+
+    #[test]
+    fn every_f8_code_has_the_oracle_value() {
+        oracle_codes("e4m3.codes", "e4m3.values", DType::F8E4M3);
+    }
+
+    #[test]
+    fn every_scale_code_has_the_oracle_value() {
+        oracle_codes("e8m0.codes", "e8m0.values", DType::E8M0);
+    }
+
+    #[test]
+    fn every_f4_code_has_the_oracle_value() {
+        let (_, values) = oracle_f32("e2m1.values");
+        let found: Vec<f64> = (0..16).map(|c| decode(DType::F4E2M1X2, c)).collect();
+        assert_eq!(found, values);
+    }
+
+    #[test]
+    fn every_code_of_a_short_type_survives_decoding_and_encoding() {
+        for (dtype, bits) in [
+            (DType::F16, 16),
+            (DType::BF16, 16),
+            (DType::F8E4M3, 8),
+            (DType::F8E5M2, 8),
+            (DType::E8M0, 8),
+            (DType::F4E2M1X2, 4),
+            (DType::I8, 8),
+            (DType::U8, 8),
+        ] {
+            for code in 0..1u64 << bits {
+                assert_eq!(encode(dtype, decode(dtype, code)), code, "{dtype} {code:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn f32_rounding_agrees_with_the_language() {
+        for x in [1.0 + 2f64.powi(-24), 1.0 + 3.0 * 2f64.powi(-24), 1e-45, 7e-46, 3.5e38, -1e300, 0.1, 2f64.powi(128)] {
+            assert_eq!(round(DType::F32, x), f64::from(x as f32), "{x}");
+            assert_eq!(encode(DType::F32, x), u64::from((x as f32).to_bits()), "{x}");
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_even_neighbour() {
+        assert_eq!(round(DType::BF16, 1.0 + 2f64.powi(-8)), 1.0);
+        assert_eq!(round(DType::BF16, 1.0 + 3.0 * 2f64.powi(-8)), 1.0 + 2f64.powi(-6));
+        assert_eq!([0.25, 0.75, 2.5, 3.5, 5.0].map(|x| round(DType::F4E2M1X2, x)), [0.0, 1.0, 2.0, 4.0, 4.0]);
+    }
+
+    #[test]
+    fn short_floats_saturate_and_ieee_types_overflow() {
+        assert_eq!(round(DType::F8E4M3, 1e9), 448.0);
+        assert_eq!(round(DType::F8E4M3, f64::NEG_INFINITY), -448.0);
+        assert_eq!(round(DType::F8E5M2, 1e9), 57344.0);
+        assert_eq!(round(DType::F4E2M1X2, -7.0), -6.0);
+        assert_eq!(round(DType::F16, 65520.0), f64::INFINITY);
+        assert_eq!(encode(DType::I8, -200.0) as u8 as i8, -128);
     }
 }

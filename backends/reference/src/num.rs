@@ -360,3 +360,7 @@ pub fn qdq(group: &[Num], kind: omnihal::op::QuantKind) -> Vec<Num> {
     };
     group.iter().map(rounded).collect()
 }
+
+#[cfg(test)]
+#[path = "num_tests.rs"]
+mod tests;
