@@ -1,0 +1,259 @@
+//! Products of query heads with key rows, exponentials and sums, in orders that do not depend on tile sizes.
+//!
+//! These are loops over fixed lanes that the compiler turns into vector code; each is compiled a second time for AVX2 with FMA.
+//! The order of a sum is part of a kernel's contract:
+//! * a dot product keeps [`LANES`] partial sums, channel `i` in lane `i % LANES`, folded in halves at the end;
+//! * a value product adds key after key to each channel;
+//! * a sum of probabilities keeps [`LANES`] partial sums by the key's place in the row's list.
+
+/// Partial sums of a dot product: one AVX2 register. Rows are padded with zeros to a multiple.
+pub(crate) const LANES: usize = 8;
+
+/// Heads and keys of a tile of dot products: with 12 sums, 3 keys and a query, the 16 registers of AVX2 are full.
+const DOT_HEADS: usize = 4;
+const DOT_KEYS: usize = 3;
+
+/// Heads and channel groups of a tile of value products: 8 independent sums hide the latency of the multiply-add.
+const VALUE_HEADS: usize = 4;
+const VALUE_GROUPS: usize = 2;
+
+/// Targets whose baseline has a fused multiply-add.
+const BASELINE_FUSED: bool = cfg!(target_arch = "aarch64");
+
+/// Defines each function as its generic body, compiled for the baseline and for AVX2 with FMA, chosen at run time.
+macro_rules! versions {
+    ($($(#[doc = $doc:literal])+ $name:ident = $body:ident ( $($a:ident : $t:ty),* $(,)? ) $(-> $r:ty)?;)+) => {$(
+        $(#[doc = $doc])+
+        pub(crate) fn $name($($a: $t),*) $(-> $r)? {
+            #[cfg(all(target_arch = "x86_64", not(any(feature = "portable", omnihal_portable))))]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                #[target_feature(enable = "avx2,fma")]
+                fn wide($($a: $t),*) $(-> $r)? {
+                    $body::<true>($($a),*)
+                }
+                // SAFETY: both features were just detected.
+                return unsafe { wide($($a),*) };
+            }
+            $body::<BASELINE_FUSED>($($a),*)
+        }
+    )+};
+}
+
+versions! {
+    /// `out[h * stride + k] = scale * (q[h] . keys[k])` for rows of `width` channels, a multiple of [`LANES`].
+    scores = scores_body(q: &[f32], keys: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize);
+    /// `out[k] = sum_h w[h] * relu(q[h] . keys[k])`, head after head; a NaN product stays NaN.
+    relu_scores = relu_scores_body(q: &[f32], w: &[f32], keys: &[f32], width: usize, out: &mut [f32]);
+    /// `out[h] += sum_k p[h * stride + k] * keys[k]`, key after key, for rows of `width` channels, a multiple of [`LANES`].
+    values = values_body(p: &[f32], stride: usize, keys: &[f32], width: usize, out: &mut [f32]);
+    /// `x[i] = e^(x[i] - max)`; returns their sum.
+    exp_sum = exp_sum_body(x: &mut [f32], max: f32) -> f32;
+    /// One slot of a softmax over slots, channel by channel: with `e = e^(gate - max)`, adds `e` to `den` and `e * kv` to `num`.
+    pool_slot = pool_slot_body(gate: &[f32], kv: &[f32], max: &[f32], den: &mut [f32], num: &mut [f32]);
+    /// The sum of the squares of a row.
+    sum_squares = sum_squares_body(x: &[f32]) -> f32;
+}
+
+/// `a * b + c`, fused where that is one instruction; elsewhere `mul_add` would be a library call.
+#[inline(always)]
+fn madd<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+#[inline(always)]
+fn fold(lanes: [f32; LANES]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = lanes;
+    ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// The dot products of `H` rows of `q` with `K` rows of `keys`.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn dots<const F: bool, const H: usize, const K: usize>(q: &[f32], keys: &[f32], width: usize) -> [[f32; K]; H] {
+    let chunks = width / LANES;
+    let q: [&[[f32; LANES]]; H] = std::array::from_fn(|h| &q[h * width..][..width].as_chunks().0[..chunks]);
+    let keys: [&[[f32; LANES]]; K] = std::array::from_fn(|k| &keys[k * width..][..width].as_chunks().0[..chunks]);
+    let mut sums = [[[0f32; LANES]; K]; H];
+    for i in 0..chunks {
+        for h in 0..H {
+            for k in 0..K {
+                for l in 0..LANES {
+                    sums[h][k][l] = madd::<F>(q[h][i][l], keys[k][i][l], sums[h][k][l]);
+                }
+            }
+        }
+    }
+    sums.map(|row| row.map(fold))
+}
+
+/// Calls `$tile!(H, h, K, k)` for tiles that cover `$heads` x `$keys`.
+macro_rules! tiles {
+    ($tile:ident, $heads:expr, $H:ident, $keys:expr, $K:ident) => {
+        let mut h = 0;
+        while h < $heads {
+            let tall = h + $H <= $heads;
+            let mut k = 0;
+            while k < $keys {
+                let wide = k + $K <= $keys;
+                match (tall, wide) {
+                    (true, true) => $tile!($H, h, $K, k),
+                    (true, false) => $tile!($H, h, 1, k),
+                    (false, true) => $tile!(1, h, $K, k),
+                    (false, false) => $tile!(1, h, 1, k),
+                }
+                k += if wide { $K } else { 1 };
+            }
+            h += if tall { $H } else { 1 };
+        }
+    };
+}
+
+#[inline(always)]
+fn scores_body<const F: bool>(q: &[f32], keys: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize) {
+    macro_rules! tile {
+        ($H:expr, $h:ident, $K:expr, $k:ident) => {
+            for (i, row) in dots::<F, { $H }, { $K }>(&q[$h * width..], &keys[$k * width..], width).iter().enumerate() {
+                for (j, dot) in row.iter().enumerate() {
+                    out[($h + i) * stride + $k + j] = scale * dot;
+                }
+            }
+        };
+    }
+    tiles!(tile, q.len() / width, DOT_HEADS, keys.len() / width, DOT_KEYS);
+}
+
+#[inline(always)]
+fn relu_scores_body<const F: bool>(q: &[f32], w: &[f32], keys: &[f32], width: usize, out: &mut [f32]) {
+    out.fill(0.0);
+    macro_rules! tile {
+        ($H:expr, $h:ident, $K:expr, $k:ident) => {
+            for (i, row) in dots::<F, { $H }, { $K }>(&q[$h * width..], &keys[$k * width..], width).iter().enumerate() {
+                for (j, &dot) in row.iter().enumerate() {
+                    // Not `max`, which would turn NaN into 0.
+                    let relu = if dot < 0.0 { 0.0 } else { dot };
+                    out[$k + j] = madd::<F>(w[$h + i], relu, out[$k + j]);
+                }
+            }
+        };
+    }
+    tiles!(tile, w.len(), DOT_HEADS, out.len(), DOT_KEYS);
+}
+
+#[inline(always)]
+fn values_body<const F: bool>(p: &[f32], stride: usize, keys: &[f32], width: usize, out: &mut [f32]) {
+    macro_rules! tile {
+        ($H:expr, $h:ident, $G:expr, $g:ident) => {
+            weigh::<F, { $H }, { $G }>(&p[$h * stride..], stride, keys, width, $g * LANES, &mut out[$h * width..])
+        };
+    }
+    tiles!(tile, out.len() / width, VALUE_HEADS, width / LANES, VALUE_GROUPS);
+}
+
+/// Adds the keys' channels from `at` on to `H` rows of `out`.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)]
+fn weigh<const F: bool, const H: usize, const G: usize>(
+    p: &[f32],
+    stride: usize,
+    keys: &[f32],
+    width: usize,
+    at: usize,
+    out: &mut [f32],
+) {
+    let count = keys.len() / width;
+    let p: [&[f32]; H] = std::array::from_fn(|h| &p[h * stride..][..count]);
+    let mut sums = [[[0f32; LANES]; G]; H];
+    for h in 0..H {
+        for g in 0..G {
+            sums[h][g].copy_from_slice(&out[h * width + at + g * LANES..][..LANES]);
+        }
+    }
+    for k in 0..count {
+        let key = &keys[k * width + at..][..G * LANES];
+        for h in 0..H {
+            for g in 0..G {
+                for l in 0..LANES {
+                    sums[h][g][l] = madd::<F>(p[h][k], key[g * LANES + l], sums[h][g][l]);
+                }
+            }
+        }
+    }
+    for h in 0..H {
+        for g in 0..G {
+            out[h * width + at + g * LANES..][..LANES].copy_from_slice(&sums[h][g]);
+        }
+    }
+}
+
+/// e^x to about one unit in the last place; 0 below the smallest normal number, infinite above 88.02.
+#[inline(always)]
+fn exp<const F: bool>(x: f32) -> f32 {
+    // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    // ln 2 in two parts: the first has trailing zeros, so that a small multiple of it is exact.
+    const LN2_HI: f32 = 0.693_359_375;
+    const LN2_LO: f32 = -2.121_944_4e-4;
+    let t = madd::<F>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = t - ROUND;
+    let r = madd::<F>(n, -LN2_LO, madd::<F>(n, -LN2_HI, x));
+    // Polynomial for (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2, coefficients as in Cephes' expf.
+    let mut y = 1.987_569_2e-4;
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        y = madd::<F>(y, r, c);
+    }
+    let y = madd::<F>(y, r * r, r) + 1.0;
+    let exponent = (t.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32).wrapping_add(127);
+    let y = y * f32::from_bits((exponent as u32) << 23);
+    // Outside these bounds the exponent field would wrap.
+    let y = if x < -87.336_54 { 0.0 } else { y };
+    let y = if x > 88.02 { f32::INFINITY } else { y };
+    if x.is_nan() { x } else { y }
+}
+
+#[inline(always)]
+fn exp_sum_body<const F: bool>(x: &mut [f32], max: f32) -> f32 {
+    let mut sums = [0f32; LANES];
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for (sum, x) in sums.iter_mut().zip(chunk) {
+            *x = exp::<F>(*x - max);
+            *sum += *x;
+        }
+    }
+    for (sum, x) in sums.iter_mut().zip(rest) {
+        *x = exp::<F>(*x - max);
+        *sum += *x;
+    }
+    fold(sums)
+}
+
+#[inline(always)]
+fn pool_slot_body<const F: bool>(gate: &[f32], kv: &[f32], max: &[f32], den: &mut [f32], num: &mut [f32]) {
+    let n = gate.len();
+    let (kv, max, den, num) = (&kv[..n], &max[..n], &mut den[..n], &mut num[..n]);
+    for i in 0..n {
+        let e = exp::<F>(gate[i] - max[i]);
+        den[i] += e;
+        num[i] = madd::<F>(e, kv[i], num[i]);
+    }
+}
+
+#[inline(always)]
+fn sum_squares_body<const F: bool>(x: &[f32]) -> f32 {
+    let mut sums = [[0f32; LANES]; 4];
+    let (chunks, rest) = x.as_chunks::<{ 4 * LANES }>();
+    for chunk in chunks {
+        for (part, sums) in sums.iter_mut().enumerate() {
+            for (l, sum) in sums.iter_mut().enumerate() {
+                let x = chunk[part * LANES + l];
+                *sum = madd::<F>(x, x, *sum);
+            }
+        }
+    }
+    for (i, &x) in rest.iter().enumerate() {
+        let sum = &mut sums[i / LANES][i % LANES];
+        *sum = madd::<F>(x, x, *sum);
+    }
+    let [a, b, c, d] = sums.map(fold);
+    (a + b) + (c + d)
+}
