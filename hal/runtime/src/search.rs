@@ -1,6 +1,6 @@
 //! Where a vendor library is looked for. Nothing is opened here: a backend that finds the file opens it by its full path.
 
-use omnihal::{Error, ErrorKind};
+use omnihal::{Error, ErrorKind, Probe};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +80,21 @@ impl LibrarySearch<'_> {
             found.searched.push(format!("{}{from}", file.display()));
         }
     }
+}
+
+/// The probe of a backend that can find its libraries and does not drive a device yet: it looks for each of them, up to the first
+/// that is missing, and reports no device either way.
+pub fn look_only(libraries: &[LibrarySearch<'_>]) -> Probe {
+    let mut searched = Vec::new();
+    for library in libraries {
+        let found = library.run();
+        searched.extend(found.searched);
+        if found.path.is_none() {
+            return Probe { devices: Vec::new(), searched };
+        }
+    }
+    searched.push("nothing further: this version does not open the libraries it found".to_owned());
+    Probe { devices: Vec::new(), searched }
 }
 
 /// The answer of a backend that has no device to open.
