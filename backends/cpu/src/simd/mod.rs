@@ -3,6 +3,7 @@
 //! `portable` is plain Rust in fixed lanes; `x86` compiles the same functions for AVX2 and adds intrinsics where the compiler does not
 //! get there by itself. Both sum in the same order. The feature `portable` forces the first.
 
+pub(crate) mod dots;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -56,7 +56,9 @@ impl Stored {
         unsafe {
             match self.format {
                 RowFormat::Plain(_) => self.tensor.load(place, out, simd),
-                packed => unpack(packed, self.tensor.slice(place, packed.bytes(self.width, self.rotary)), self.rotary, out),
+                packed => {
+                    unpack(packed, self.tensor.slice(place, packed.bytes(self.width, self.rotary)), self.rotary, out)
+                }
             }
         }
     }
