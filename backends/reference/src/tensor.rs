@@ -238,8 +238,8 @@ pub fn store(view: &View, output: &Output) -> Result<()> {
             values.iter().enumerate().for_each(|(i, x)| put(i, x));
         }
         Values::Rows { rows, width, values }
-            if values.len() == rows.len() * width
-                && rows.iter().all(|r| (r + 1).checked_mul(*width).is_some_and(|end| end <= view.elements())) =>
+            if rows.len().checked_mul(*width) == Some(values.len())
+                && rows.iter().all(|&r| r < view.elements() / (*width).max(1)) =>
         {
             for (row, values) in rows.iter().zip(values.chunks((*width).max(1))) {
                 values.iter().enumerate().for_each(|(c, x)| put(row * width + c, x));
