@@ -182,6 +182,26 @@ impl Scratch {
         Scratch { ptr: Shared((workspace.addr as usize + skip) as *mut u8), part: bytes.next_multiple_of(PART) }
     }
 
+    /// Address of the element at byte `offset` of a part.
+    ///
+    /// # Safety
+    /// The offset must lie in the part, or at its end.
+    #[inline(always)]
+    pub(crate) unsafe fn at<T>(&self, part: usize, offset: usize) -> *mut T {
+        // SAFETY: passed on to the caller.
+        unsafe { self.ptr.get().add(part * self.part + offset).cast() }
+    }
+
+    /// `len` elements at byte `offset` of a part, for reading.
+    ///
+    /// # Safety
+    /// They must lie in the part, `offset` must be aligned for `T`, and nobody may write them while borrowed.
+    #[inline(always)]
+    pub(crate) unsafe fn read<'a, T>(&self, part: usize, offset: usize, len: usize) -> &'a [T] {
+        // SAFETY: passed on to the caller; the workspace is 64-byte aligned, and so is each part.
+        unsafe { std::slice::from_raw_parts(self.at(part, offset), len) }
+    }
+
     /// `len` elements at byte `offset` of a part.
     ///
     /// # Safety
@@ -189,6 +209,6 @@ impl Scratch {
     #[inline(always)]
     pub(crate) unsafe fn slice<'a, T>(&self, part: usize, offset: usize, len: usize) -> &'a mut [T] {
         // SAFETY: passed on to the caller; the workspace is 64-byte aligned, and so is each part.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr.get().add(part * self.part + offset).cast(), len) }
+        unsafe { std::slice::from_raw_parts_mut(self.at(part, offset), len) }
     }
 }
