@@ -22,13 +22,28 @@ fn percent(part: f64, whole: f64) -> f64 {
     100.0 * part / whole
 }
 
-/// GB where it shows four digits or more, otherwise MB or bytes: small models should not read 0.00.
+/// Decimal bytes in the unit that suits the size.
 fn bytes(value: u64) -> String {
     match value {
         0..10_000 => format!("{value} B"),
-        10_000..10_000_000 => format!("{:.3} MB", mega(value)),
+        10_000..1_000_000 => format!("{:.1} kB", value as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", mega(value)),
         _ => format!("{:.2} GB", giga(value)),
     }
+}
+
+/// Binary bytes of memories and files: GiB, or MiB where that would show no digits.
+fn memory(value: u64, digits: usize) -> String {
+    const SMALL: u64 = 8 << 20;
+    match value {
+        0..SMALL => format!("{:.3} MiB", value as f64 / f64::from(1 << 20)),
+        _ => format!("{:.digits$} GiB", gib(value)),
+    }
+}
+
+/// Whole MB as published tables have them, unless that would be one digit.
+fn traffic(value: u64) -> String {
+    if value < 10_000_000 { bytes(value) } else { format!("{:.0} MB", mega(value)) }
 }
 
 fn parameters(value: u64, digits: usize) -> String {
@@ -55,13 +70,17 @@ impl Account {
         let w = &self.weights;
         writeln!(
             f,
-            "checkpoint   {:.1} GiB ({:.1} GiB backbone, {:.1} GiB MTP, {} small tensors)",
-            gib(w.checkpoint),
-            gib(w.stored.total),
-            gib(w.mtp),
+            "checkpoint   {} ({} backbone, {} MTP, {} small tensors)",
+            memory(w.checkpoint, 1),
+            memory(w.stored.total, 1),
+            memory(w.mtp, 1),
             bytes(w.small)
         )?;
-        writeln!(f, "\n{:<28}{:>14}{:>14}", "weights", "read/token", "stored")?;
+        // One unit for the whole table, so that its rows can be compared at a glance.
+        let large = w.read.total >= 1_000_000_000;
+        let show = |value| if large { format!("{:.2}", giga(value)) } else { format!("{:.3}", mega(value)) };
+        let title = if large { "weights, GB" } else { "weights, MB" };
+        writeln!(f, "\n{title:<28}{:>14}{:>14}", "read/token", "stored")?;
         for (name, read, stored) in [
             ("attention", w.read.attention, w.stored.attention),
             ("compressors + indexer", w.read.compressor_indexer, w.stored.compressor_indexer),
@@ -70,7 +89,7 @@ impl Account {
             ("mHC + gate + head", w.read.rest, w.stored.rest),
             ("sum", w.read.total, w.stored.total),
         ] {
-            writeln!(f, "  {name:<26}{:>14}{:>14}", bytes(read), bytes(stored))?;
+            writeln!(f, "  {name:<26}{:>14}{:>14}", show(read), show(stored))?;
         }
         Ok(())
     }
@@ -83,20 +102,20 @@ impl Account {
         {
             writeln!(
                 f,
-                "  {name:<26}{:>10.3} GiB  {:>5.1}% of {}'s {:.2} GiB, {:.0} MB read/token",
-                gib(cache.size),
+                "  {name:<20}{:>12}  {:>5.1}% of {}'s {:.2} GiB, {} read/token",
+                memory(cache.size, 3),
                 percent(cache.size as f64, whole as f64),
                 base.name,
                 gib(whole),
-                mega(cache.read)
+                traffic(cache.read)
             )?;
         }
         let s = &self.sequence;
         writeln!(
             f,
-            "  in {:<6} pools {:>23.3} GiB  {} slot ({} rings, {} open windows) + {} pages",
+            "  in {:<6} pools     {:>12}  {} slot ({} rings, {} open windows) + {} pages",
             s.format.name(),
-            gib(s.total),
+            memory(s.total, 3),
             bytes(s.slot),
             bytes(s.ring),
             bytes(s.open_windows),
@@ -106,20 +125,25 @@ impl Account {
 
     fn flops_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let base = &self.baseline;
+        let (title, unit) = match self.flops.total {
+            0..1_000_000_000 => ("MFLOP per decoded token", 1e6),
+            _ => ("GFLOP per decoded token", 1e9),
+        };
         writeln!(
             f,
-            "\n{:<28}{:>10}{:>10}{:>10}{:>10}{:>16}",
-            "GFLOP per decoded token", "linear", "indexer", "core", "total", "FP8-equivalent"
+            "\n{title:<28}{:>12}{:>12}{:>12}{:>12}{:>16}",
+            "linear", "indexer", "core", "total", "FP8-equivalent"
         )?;
         let row = |f: &mut fmt::Formatter<'_>, name: &str, x: &Flops| {
-            write!(f, "  {name:<26}{:>10.1}{:>10.1}", giga(x.linear), giga(x.indexer))?;
-            writeln!(f, "{:>10.1}{:>10.1}{:>16.1}", giga(x.core), giga(x.total), x.fp8_equivalent / 1e9)
+            let [linear, indexer, core, total] = [x.linear, x.indexer, x.core, x.total].map(|v| v as f64 / unit);
+            write!(f, "  {name:<26}{linear:>12.1}{indexer:>12.1}")?;
+            writeln!(f, "{core:>12.1}{total:>12.1}{:>16.1}", x.fp8_equivalent / unit)
         };
         row(f, "this model", &self.flops)?;
         row(f, base.name, &base.flops)?;
         writeln!(
             f,
-            "  {:<26}{:>39.1}%{:>15.1}%",
+            "  {:<26}{:>47.1}%{:>15.1}%",
             "share",
             percent(self.flops.total as f64, base.flops.total as f64),
             percent(self.flops.fp8_equivalent, base.flops.fp8_equivalent)
@@ -130,12 +154,12 @@ impl Account {
         let s = &self.step;
         writeln!(
             f,
-            "\ndecode step  batch {}: {:.2} GB weights ({:.1} experts a block) + {:.2} GB cache, {:.2} GB and {:.1} GFLOP a token",
+            "\ndecode step  batch {}: {} weights ({:.1} experts a block) + {} cache, {} and {:.3} GFLOP a token",
             self.query.batch,
-            s.weight_bytes / 1e9,
+            bytes(s.weight_bytes as u64),
             s.experts_per_block,
-            s.cache_bytes / 1e9,
-            s.bytes_per_token / 1e9,
+            bytes(s.cache_bytes as u64),
+            bytes(s.bytes_per_token as u64),
             s.flops / self.query.batch as f64 / 1e9
         )
     }
@@ -144,22 +168,22 @@ impl Account {
         let d = &self.device;
         writeln!(
             f,
-            "each device  of {}: {:.2} GiB weights + {:.2} GiB state = {:.2} GiB, activations and workspace come on top",
+            "each device  of {}: {} weights + {} state = {}, activations and workspace come on top",
             self.query.tensor_parallel,
-            gib(d.weights),
-            gib(d.state),
-            gib(d.total)
+            memory(d.weights, 2),
+            memory(d.state, 2),
+            memory(d.total, 2)
         )
     }
 }
 
 impl fmt::Display for Fit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let memory = gib(self.device_memory);
+        let size = memory(self.device_memory, 2);
         if self.fits {
-            write!(f, "fits         {memory:.2} GiB with {:.2} GiB to spare", gib(self.free))?;
+            write!(f, "fits         {size} with {} to spare", memory(self.free, 2))?;
         } else {
-            write!(f, "does not fit {memory:.2} GiB, {:.2} GiB are missing", gib(self.missing))?;
+            write!(f, "does not fit {size}, {} are missing", memory(self.missing, 2))?;
         }
         write!(f, "; largest batch at this context: {}", self.largest_batch)
     }

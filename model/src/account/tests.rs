@@ -53,6 +53,31 @@ fn weight_bytes_by_kind_match_the_table() {
     }
 }
 
+/// Bytes of all tensors of an oracle checkpoint, with the floats that no quantisation covers taken as BF16.
+fn checkpoint_bytes(path: &std::path::Path) -> u64 {
+    let file = std::fs::read(path).unwrap();
+    let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let tensors: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&file[8..8 + header]).unwrap();
+    let bytes = |(name, tensor): (&String, &serde_json::Value)| {
+        let offset = |i: usize| tensor["data_offsets"][i].as_u64().unwrap();
+        let always_f32 = ["hc_", "ape", "attn_sink", "gate.bias"].iter().any(|part| name.contains(part));
+        let halved = tensor["dtype"] == "F32" && !always_f32;
+        (offset(1) - offset(0)) / if halved { 2 } else { 1 }
+    };
+    tensors.iter().filter(|(name, _)| *name != "__metadata__").map(bytes).sum()
+}
+
+#[test]
+fn checkpoint_bytes_are_those_of_the_oracles_files() {
+    let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/oracle/cases");
+    for case in ["csa", "hash", "hca", "mixed", "mtp", "official", "realratio", "short", "swa"] {
+        let config = Config::from_file(&cases.join(case).join("config.json")).unwrap();
+        let account = Account::new(&config, Query::new(1)).unwrap();
+        let expected = checkpoint_bytes(&cases.join(case).join("model.safetensors"));
+        assert_eq!(account.weights.checkpoint, expected, "{case}");
+    }
+}
+
 #[test]
 fn cache_size_and_traffic_match_the_table() {
     // size in GiB, percent of V3.2, MB read per token; at each context in mixed format, then the longest in BF16.
@@ -264,7 +289,8 @@ fn requests_that_do_not_suit_the_model_are_refused_with_its_limits() {
 fn the_printed_form_shows_the_headline_numbers() {
     let account = account("pro", 1 << 20);
     let text = account.to_string();
-    for part in ["1573.0B total, 48.85B active", "792.3 GiB", "39.66 GB", "4.910", "10.5%", "304.7", "26.0%", "26.5%"] {
+    for part in ["1573.0B total, 48.85B active", "792.3 GiB", "39.66", "4.910 GiB", "10.5%", "304.7", "26.0%", "26.5%"]
+    {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
     assert!(account.fits(80 << 30).to_string().starts_with("does not fit 80.00 GiB"));
