@@ -2,6 +2,12 @@
 
 pub mod account;
 pub mod config;
+pub mod engine;
+pub mod error;
+pub mod graph;
+pub mod load;
+pub mod rope;
 pub mod sampler;
+pub mod state;
 pub mod tokenizer;
 pub mod weights;

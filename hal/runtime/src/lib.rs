@@ -6,6 +6,7 @@
 mod arena;
 pub mod decompose;
 mod fallback;
+pub mod layers;
 mod lower;
 mod placement;
 mod program;
@@ -13,6 +14,8 @@ mod recipe;
 pub mod registry;
 pub mod search;
 mod shorthand;
+pub mod soft_graph;
+pub mod transfer;
 
 pub use placement::{Place, PlacementTable, Placer, Row, TierLimit};
 pub use program::{Program, ProgramSpec};

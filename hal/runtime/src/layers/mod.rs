@@ -1,0 +1,27 @@
+//! Layers: wrappers around a device that check, trace, record or fail its calls. They work over any backend, are chosen when a device is
+//! opened, and cost nothing when they are absent.
+//!
+//! ```
+//! use omnihal_runtime::layers;
+//! # fn open() -> omnihal::Result<std::sync::Arc<dyn omnihal::Device>> { Err(omnihal::Error::unsupported("")) }
+//! # fn main() { if let Ok(device) = open() {
+//! let device = layers::validate(device);
+//! let (device, ring) = layers::trace(device);
+//! # let _ = (device, ring); } }
+//! ```
+//!
+//! Streams, events and plans belong to the layers they were made under: make them all on the outermost device.
+
+mod fault;
+pub(crate) mod layer;
+mod record;
+#[cfg(test)]
+pub(crate) mod testing;
+mod trace;
+pub(crate) mod tracked;
+mod validate;
+
+pub use fault::{Effect, FaultPlan, FaultRule, Site, fault};
+pub use record::{ArgRecord, CallRecord, MemRecord, QuantRecord, Record, RecordBuffer, record, record_to};
+pub use trace::{TraceEntry, TraceRing, trace, trace_into};
+pub use validate::{ValidateOptions, validate, validate_with};
