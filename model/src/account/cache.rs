@@ -139,6 +139,9 @@ impl Cache {
     }
 }
 
+/// The token sampled last stays on the device, one I32 a slot.
+const LAST_TOKEN: u64 = 4;
+
 /// What one sequence takes in pools, MTP blocks included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct SequenceBytes {
@@ -150,9 +153,11 @@ pub struct SequenceBytes {
     pub open_windows: u64,
     /// The part of `open_windows` that a sequence without roll-back would need.
     pub open_windows_without_slack: u64,
-    /// `ring` and `open_windows`: the fixed size of a slot.
+    /// `ring`, `open_windows` and the last token: the fixed size of a slot.
     pub slot: u64,
-    /// Whole pages of compressed entries and indexer keys for the context.
+    /// One page of compressed entries and indexer keys in every block that has them.
+    pub page: u64,
+    /// Whole pages for the context, at least one a block.
     pub pages: u64,
     /// `slot` and `pages`.
     pub total: u64,
@@ -166,27 +171,28 @@ impl SequenceBytes {
         let ring = (count(blocks) * ring_rows * key).get("window rings")?;
         let open = |slack| config.blocks.iter().map(|b| open_window(config, b, slack)).sum::<Count>();
         let open_windows = open(SLACK_ROWS).get("open windows")?;
-        let pages = |b: &Block| match b.kind {
+        let page = |b: &Block| match b.kind {
             BlockKind::Window => count(0u64),
-            BlockKind::Csa => rows_of_pages(b, context, CSA_PAGE) * (key + format.index_row(config)),
-            BlockKind::Hca => rows_of_pages(b, context, HCA_PAGE) * key,
+            BlockKind::Csa => count(CSA_PAGE) * (key + format.index_row(config)),
+            BlockKind::Hca => count(HCA_PAGE) * key,
+        };
+        let pages = |b: &Block| {
+            let entries_of_page = if b.has_indexer() { CSA_PAGE } else { HCA_PAGE };
+            page(b) * entries(b, context).div_ceil(entries_of_page).max(1)
         };
         let pages = config.blocks.iter().map(pages).sum::<Count>().get("cache pages")?;
-        let slot = (count(ring) + open_windows).get("slot bytes")?;
+        let slot = (count(ring) + open_windows + LAST_TOKEN).get("slot bytes")?;
         Ok(Self {
             format,
             ring,
             open_windows,
             open_windows_without_slack: open(0).get("open windows")?,
             slot,
+            page: config.blocks.iter().map(page).sum::<Count>().get("cache pages")?,
             pages,
             total: (count(slot) + pages).get("sequence bytes")?,
         })
     }
-}
-
-fn rows_of_pages(block: &Block, context: u64, page: u64) -> Count {
-    count(entries(block, context).div_ceil(page)) * page
 }
 
 /// F32 rows of kv and gate projections, for the tokens that one entry pools.

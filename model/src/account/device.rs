@@ -7,8 +7,9 @@ use super::matrix::{Matrix, Tables};
 use super::{AccountError, Cache, Flops, Query, SequenceBytes, Weights};
 use crate::config::Config;
 
-/// Slots that a pool keeps for itself: one for rows without a sequence, one for writes that nobody reads.
-const RESERVED_SLOTS: u64 = 2;
+/// Slots, and pages of each space, that a pool keeps for itself: one for rows without a sequence, one for writes
+/// that nobody reads.
+const RESERVED: u64 = 2;
 
 /// One decode step of the whole batch, all devices together. Expected values, so not integers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -53,9 +54,9 @@ pub struct DeviceNeed {
     pub weights: u64,
     /// One sequence: its slot and pages. Every device holds all keys.
     pub sequence: u64,
-    /// Slots that the pools keep for themselves.
+    /// Slots and pages that the pools keep for themselves.
     pub reserved: u64,
-    /// All sequences and the reserved slots.
+    /// All sequences and what is reserved.
     pub state: u64,
     /// `weights` and `state`.
     pub total: u64,
@@ -90,7 +91,7 @@ impl DeviceNeed {
         };
         let share = stored(true)?.div_ceil(query.tensor_parallel);
         let weights = (count(share) + stored(false)? + weights.small).get("weights of a device")?;
-        let reserved = (count(RESERVED_SLOTS) * sequence.slot).get("reserved slots")?;
+        let reserved = ((count(sequence.slot) + sequence.page) * RESERVED).get("reserved state")?;
         let state = (count(query.batch) * sequence.total + reserved).get("state of a device")?;
         let total = (count(weights) + state).get("bytes of a device")?;
         Ok(Self { weights, sequence: sequence.total, reserved, state, total })

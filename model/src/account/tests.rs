@@ -188,18 +188,19 @@ fn slots_and_pages_have_the_catalogues_sizes() {
     // 2048 tokens fill 8 CSA pages of 64 entries and one HCA page of 16.
     assert_eq!(packed.pages, 21 * 8 * 64 * (584 + 68) + 20 * 16 * 584);
     assert_eq!(packed.total, packed.slot + packed.pages);
-    assert_eq!(packed.slot, packed.ring + packed.open_windows);
+    assert_eq!(packed.slot, packed.ring + packed.open_windows + 4);
+    assert_eq!(packed.page, 21 * 64 * (584 + 68) + 20 * 16 * 584);
 }
 
 #[test]
-fn a_started_page_is_a_whole_page() {
+fn a_started_page_is_a_whole_page_and_there_is_always_one() {
     let pages = |context| SequenceBytes::new(&config("flash"), context, CacheFormat::F32).unwrap().pages;
-    assert_eq!(pages(3), 0);
-    assert_eq!(pages(4), 21 * 64 * (2048 + 512));
-    assert_eq!(pages(4), pages(127));
-    assert_eq!(pages(128), pages(127) + 20 * 16 * 2048);
-    assert_eq!(pages(259), pages(128));
-    assert_eq!(pages(260), pages(128) + pages(4));
+    let (csa, hca) = (21 * 64 * (2048 + 512), 20 * 16 * 2048);
+    for (context, csa_pages, hca_pages) in
+        [(1, 1, 1), (256, 1, 1), (259, 1, 1), (260, 2, 1), (2048, 8, 1), (2175, 9, 1), (2176, 9, 2)]
+    {
+        assert_eq!(pages(context), csa_pages * csa + hca_pages * hca, "{context}");
+    }
 }
 
 #[test]
@@ -246,7 +247,8 @@ fn fits_says_what_is_free_missing_and_how_many_sequences_go_in() {
     let room = account.fits(need + account.sequence.total);
     assert_eq!((room.fits, room.free, room.largest_batch), (true, account.sequence.total, 5));
     assert_eq!(account.fits(0).largest_batch, 0);
-    assert_eq!(account.device.total, account.device.weights + 4 * account.sequence.total + 2 * account.sequence.slot);
+    let s = account.sequence;
+    assert_eq!(account.device.total, account.device.weights + 4 * s.total + 2 * (s.slot + s.page));
 }
 
 #[test]
