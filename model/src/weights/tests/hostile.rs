@@ -155,10 +155,12 @@ fn an_error_names_a_tensor_as_the_file_does() {
     expect("library", &error, &words);
 }
 
+/// What is planted, in which stored tensor, from which byte, and what the error says of it.
+type Planted = (&'static str, &'static str, usize, &'static [u8], [&'static str; 2]);
+
 #[test]
 fn values_that_no_weight_may_have_are_refused_when_read() {
-    // What is planted, in which stored tensor, where, and what the error says after the tensor's name.
-    let table: [(&str, &str, usize, &[u8], [&str; 2]); 6] = [
+    let table: [Planted; 6] = [
         ("NaN scale", "layers.1.ffn.experts.2.w3.scale", 5, &[255], ["finite scales", "found E8M0 0xff at element 5"]),
         (
             "NaN code",

@@ -1,4 +1,5 @@
 mod accepted;
+mod corpus;
 mod hostile;
 mod hostile_files;
 mod support;
