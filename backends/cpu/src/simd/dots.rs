@@ -25,7 +25,7 @@ macro_rules! versions {
     ($($(#[doc = $doc:literal])+ $name:ident = $body:ident ( $($a:ident : $t:ty),* $(,)? ) $(-> $r:ty)?;)+) => {$(
         $(#[doc = $doc])+
         pub(crate) fn $name($($a: $t),*) $(-> $r)? {
-            #[cfg(all(target_arch = "x86_64", not(any(feature = "portable", omnihal_portable))))]
+            #[cfg(all(target_arch = "x86_64", not(feature = "portable")))]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 #[target_feature(enable = "avx2,fma")]
                 fn wide($($a: $t),*) $(-> $r)? {
@@ -40,8 +40,8 @@ macro_rules! versions {
 }
 
 versions! {
-    /// `out[h * stride + k] = scale * (q[h] . keys[k])` for rows of `width` channels, a multiple of [`LANES`].
-    scores = scores_body(q: &[f32], keys: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize);
+    /// `out[h, k] = scale * (q[h] . keys[k])` for rows of `width` channels, a multiple of [`LANES`].
+    scores = scores_body(q: &[f32], keys: &[f32], width: usize, scale: f32, out: Columns);
     /// `out[k] = sum_h w[h] * relu(q[h] . keys[k])`, head after head; a NaN product stays NaN.
     relu_scores = relu_scores_body(q: &[f32], w: &[f32], keys: &[f32], width: usize, out: &mut [f32]);
     /// `out[h] += sum_k p[h * stride + k] * keys[k]`, key after key, for rows of `width` channels, a multiple of [`LANES`].
@@ -50,8 +50,27 @@ versions! {
     exp_sum = exp_sum_body(x: &mut [f32], max: f32) -> f32;
     /// One slot of a softmax over slots, channel by channel: with `e = e^(gate - max)`, adds `e` to `den` and `e * kv` to `num`.
     pool_slot = pool_slot_body(gate: &[f32], kv: &[f32], max: &[f32], den: &mut [f32], num: &mut [f32]);
+    /// The largest number of a row, at least `floor`; NaN does not count.
+    largest = largest_body(x: &[f32], floor: f32) -> f32;
     /// The sum of the squares of a row.
     sum_squares = sum_squares_body(x: &[f32]) -> f32;
+}
+
+/// Neighbouring columns of a matrix whose other columns belong to other tasks.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns {
+    ptr: *mut f32,
+    stride: usize,
+}
+
+impl Columns {
+    /// The columns from `ptr` on, in rows that are `stride` apart.
+    ///
+    /// # Safety
+    /// As many rows and columns as the queries and keys they are given with must be valid for writes and touched by nobody else.
+    pub(crate) unsafe fn new(ptr: *mut f32, stride: usize) -> Columns {
+        Columns { ptr, stride }
+    }
 }
 
 /// `a * b + c`, fused where that is one instruction; elsewhere `mul_add` would be a library call.
@@ -109,12 +128,13 @@ macro_rules! tiles {
 }
 
 #[inline(always)]
-fn scores_body<const F: bool>(q: &[f32], keys: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize) {
+fn scores_body<const F: bool>(q: &[f32], keys: &[f32], width: usize, scale: f32, out: Columns) {
     macro_rules! tile {
         ($H:expr, $h:ident, $K:expr, $k:ident) => {
             for (i, row) in dots::<F, { $H }, { $K }>(&q[$h * width..], &keys[$k * width..], width).iter().enumerate() {
                 for (j, dot) in row.iter().enumerate() {
-                    out[($h + i) * stride + $k + j] = scale * dot;
+                    // SAFETY: head and key are below those of `q` and `keys`, which `out` was made for.
+                    unsafe { out.ptr.add(($h + i) * out.stride + $k + j).write(scale * dot) };
                 }
             }
         };
@@ -236,6 +256,17 @@ fn pool_slot_body<const F: bool>(gate: &[f32], kv: &[f32], max: &[f32], den: &mu
         den[i] += e;
         num[i] = madd::<F>(e, kv[i], num[i]);
     }
+}
+
+#[inline(always)]
+fn largest_body<const F: bool>(x: &[f32], floor: f32) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut best = [floor; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        best.iter_mut().zip(chunk).for_each(|(a, &b)| *a = larger(*a, b));
+    }
+    best.into_iter().chain(rest.iter().copied()).fold(floor, larger)
 }
 
 #[inline(always)]

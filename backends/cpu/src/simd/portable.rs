@@ -1,10 +1,21 @@
 //! Kernels in plain Rust, with the lanes of their sums written out so that any compiler can vectorise them.
 
-use super::{Kernels, LANES};
-use crate::num::{bf16_to_f32, f32_to_bf16};
+use super::{DOTS, Kernels, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
+use crate::num::{self, bf16_to_f32, f32_to_bf16};
 
-pub(super) static KERNELS: Kernels =
-    Kernels { name: "portable", dot: dot::<Plain>, axpy: axpy::<Plain>, widen, narrow, exp: exp_all::<Plain> };
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "portable",
+    dot: dot::<Plain>,
+    axpy: axpy::<Plain>,
+    widen,
+    narrow,
+    exp: exp_all::<Plain>,
+    qdq_e4m3,
+    qdq_e2m1,
+    dots: dots::<Plain>,
+    panel,
+    tile: tile::<Plain>,
+};
 
 /// How a target multiplies and adds.
 pub(super) trait Fma {
@@ -91,6 +102,91 @@ pub(super) fn exp<F: Fma>(x: f32) -> f32 {
     let half = n >> 1;
     let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
     p * power(half) * power(n - half)
+}
+
+#[inline(always)]
+pub(super) fn qdq_e4m3(values: &mut [f32], group: usize) {
+    qdq(values, group, num::e4m3_exponent, num::round_e4m3);
+}
+
+#[inline(always)]
+pub(super) fn qdq_e2m1(values: &mut [f32], group: usize) {
+    qdq(values, group, num::e2m1_exponent, num::round_e2m1);
+}
+
+#[inline(always)]
+fn qdq(values: &mut [f32], group: usize, exponent: impl Fn(f32) -> i32, round: impl Fn(f32) -> f32) {
+    for values in values.chunks_exact_mut(group) {
+        let exponent = exponent(largest(values));
+        // Powers of two: dividing by one and multiplying by the other is exact.
+        let (scale, inverse) = (num::exp2i(exponent), num::exp2i(-exponent));
+        values.iter_mut().for_each(|v| *v = round(*v * inverse) * scale);
+    }
+}
+
+/// Largest absolute value, NaN ignored, in lanes so that it vectorises.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, tail) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for j in 0..LANES {
+            lanes[j] = lanes[j].max(chunk[j].abs());
+        }
+    }
+    lanes.iter().chain(tail).fold(0.0f32, |most, v| most.max(v.abs()))
+}
+
+pub(super) unsafe fn dots<F: Fma>(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
+    outs.map(|out| {
+        let mut lanes = [0.0; LANES];
+        for k in (0..w.inner).step_by(LANES) {
+            // SAFETY: the caller promises the row, and activations up to whole lanes.
+            let (w, a) = unsafe { (w.chunk(out, k), a.add(k).cast::<[f32; LANES]>().read_unaligned()) };
+            for j in 0..LANES {
+                lanes[j] = F::fma(w[j], a[j], lanes[j]);
+            }
+        }
+        reduce(&lanes)
+    })
+}
+
+pub(super) unsafe fn panel(w: &WeightRows, rows: std::ops::Range<usize>, dst: *mut f32) {
+    let steps = w.inner.div_ceil(LANES);
+    for o in 0..TILE_OUTS {
+        for i in 0..steps {
+            let row = rows.start + o;
+            // SAFETY: the row is below the end that the caller promises.
+            let chunk = if row < rows.end { unsafe { w.chunk(row, i * LANES) } } else { [0.0; LANES] };
+            for (j, value) in chunk.into_iter().enumerate() {
+                // SAFETY: the caller promises room for `LANES * steps * TILE_OUTS` numbers.
+                unsafe { dst.add((j * steps + i) * TILE_OUTS + o).write(value) };
+            }
+        }
+    }
+}
+
+pub(super) unsafe fn tile<F: Fma>(steps: usize, a: *const f32, w: *const f32, tile: *mut f32, set: bool) {
+    let mut sums = [[0.0f32; TILE_OUTS]; TILE_ROWS];
+    for i in 0..steps {
+        // SAFETY: the caller promises `steps` rows of activations and weights.
+        let (a, w) = unsafe {
+            (
+                a.add(i * TILE_ROWS).cast::<[f32; TILE_ROWS]>().read(),
+                w.add(i * TILE_OUTS).cast::<[f32; TILE_OUTS]>().read(),
+            )
+        };
+        for (sums, a) in sums.iter_mut().zip(a) {
+            for (sum, w) in sums.iter_mut().zip(w) {
+                *sum = F::fma(w, a, *sum);
+            }
+        }
+    }
+    // SAFETY: the caller promises a whole tile, which no other task touches.
+    let tile = unsafe { &mut *tile.cast::<[[f32; TILE_OUTS]; TILE_ROWS]>() };
+    for (tile, sum) in tile.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+        *tile = if set { *sum } else { *tile + sum };
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,23 @@
 //! Kernels for x86-64 with AVX2, FMA and F16C.
 
+mod product;
+
 use super::Kernels;
 use super::portable::{self, Fma};
 
-static AVX2: Kernels = Kernels { name: "avx2", dot, axpy, widen, narrow, exp };
+static AVX2: Kernels = Kernels {
+    name: "avx2",
+    dot,
+    axpy,
+    widen,
+    narrow,
+    exp,
+    qdq_e4m3,
+    qdq_e2m1,
+    dots: product::dots,
+    panel: product::panel,
+    tile: product::tile,
+};
 
 /// The kernels, if this host can run them.
 pub(super) fn kernels() -> Option<&'static Kernels> {
@@ -39,6 +53,8 @@ compiled! {
     dot(a: &[f32], b: &[f32]) -> f32 = portable::dot::<Fused>(a, b);
     axpy(alpha: f32, x: &[f32], y: &mut [f32]) = portable::axpy::<Fused>(alpha, x, y);
     exp(values: &mut [f32]) = portable::exp_all::<Fused>(values);
+    qdq_e4m3(values: &mut [f32], group: usize) = portable::qdq_e4m3(values, group);
+    qdq_e2m1(values: &mut [f32], group: usize) = portable::qdq_e2m1(values, group);
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

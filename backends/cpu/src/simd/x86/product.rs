@@ -1,0 +1,255 @@
+//! Matrix products for AVX2, FMA and F16C: the sums of `portable`, with widening and tiles written in intrinsics.
+
+use crate::simd::portable::reduce;
+use crate::simd::{Code, DOTS, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// A way to widen [`LANES`] stored elements.
+trait Widen {
+    /// Elements `k .. k + LANES` of a row, without scales, times `1 / Code::post`.
+    ///
+    /// # Safety
+    /// The row must hold them, and the host must have the features of this module.
+    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2];
+}
+
+struct F32;
+struct BF16;
+struct F8E4M3;
+struct F4E2M1;
+
+impl Widen for F32 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let p = row.cast::<f32>().add(k);
+            [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))]
+        }
+    }
+}
+
+impl Widen for BF16 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let p = row.cast::<u16>().add(k);
+            let half = |p: *const u16| {
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()))))
+            };
+            [half(p), half(p.add(8))]
+        }
+    }
+}
+
+impl Widen for F8E4M3 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
+        // SAFETY: passed on to the caller.
+        let codes = unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.add(k).cast())) };
+        // s eeee mmm becomes s 0eeee mmm0000000: a half-precision number with an exponent bias of 15 instead of 7.
+        let halves = _mm256_srai_epi16::<1>(_mm256_slli_epi16::<8>(codes));
+        let halves = _mm256_and_si256(halves, _mm256_set1_epi16(0xBFFFu16 as i16));
+        [_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves))]
+    }
+}
+
+impl Widen for F4E2M1 {
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
+        // SAFETY: passed on to the caller.
+        let pairs = unsafe { _mm_loadl_epi64(row.add(k / 2).cast()) };
+        let low = _mm_set1_epi8(15);
+        let codes = _mm_unpacklo_epi8(_mm_and_si128(pairs, low), _mm_and_si128(_mm_srli_epi16::<4>(pairs), low));
+        let twice = _mm_shuffle_epi8(_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12), codes);
+        let eight = |bytes| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+        [eight(twice), eight(_mm_srli_si128::<8>(twice))]
+    }
+}
+
+/// Scaled elements `k .. k + LANES` of a row by the general path: ends of rows, and scales that change within a chunk.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn general(w: &WeightRows, row: usize, k: usize) -> [__m256; 2] {
+    // SAFETY: passed on to the caller; the array has `LANES` numbers.
+    unsafe {
+        let chunk = w.chunk(row, k);
+        [_mm256_loadu_ps(chunk.as_ptr()), _mm256_loadu_ps(chunk.as_ptr().add(8))]
+    }
+}
+
+/// End of the whole chunks from `k` that share a scale, and end of all whole chunks: what the fast loops may take.
+#[inline(always)]
+fn run_end(w: &WeightRows, k: usize, whole: usize) -> usize {
+    w.scales.map_or(whole, |s| ((k / s.cols + 1) * s.cols).min(whole))
+}
+
+/// Elements at the start of a row that the fast loops may take.
+#[inline(always)]
+fn whole_chunks(w: &WeightRows) -> usize {
+    if w.regular() { w.inner / LANES * LANES } else { 0 }
+}
+
+pub(super) unsafe fn dots(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
+    // SAFETY: passed on to the caller; the table that names this function is given out after asking the host.
+    unsafe {
+        match w.code {
+            Code::F32 => dots_of::<F32, false>(w, outs, a),
+            Code::BF16 => dots_of::<BF16, false>(w, outs, a),
+            Code::F8E4M3 => dots_of::<F8E4M3, true>(w, outs, a),
+            Code::F4E2M1 => dots_of::<F4E2M1, true>(w, outs, a),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn dots_of<W: Widen, const SCALED: bool>(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
+    let rows = outs.map(|out| w.row(out));
+    let mut sums = [[_mm256_setzero_ps(); 2]; DOTS];
+    let whole = whole_chunks(w);
+    let mut k = 0;
+    while k < whole {
+        let end = run_end(w, k, whole);
+        // SAFETY: the caller promises the rows, so their scales exist.
+        let scales = outs.map(|out| _mm256_set1_ps(w.scales.map_or(1.0, |s| unsafe { s.at(out, k) })));
+        while k < end {
+            // SAFETY: the chunk lies in the rows, and activations reach to whole lanes.
+            unsafe {
+                let (a0, a1) = (_mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8)));
+                for o in 0..DOTS {
+                    let [mut w0, mut w1] = W::load(rows[o], k);
+                    if SCALED {
+                        (w0, w1) = (_mm256_mul_ps(w0, scales[o]), _mm256_mul_ps(w1, scales[o]));
+                    }
+                    sums[o][0] = _mm256_fmadd_ps(w0, a0, sums[o][0]);
+                    sums[o][1] = _mm256_fmadd_ps(w1, a1, sums[o][1]);
+                }
+            }
+            k += LANES;
+        }
+    }
+    while k < w.inner {
+        // SAFETY: as above; the general path stops at the end of the row.
+        unsafe {
+            let (a0, a1) = (_mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8)));
+            for o in 0..DOTS {
+                let [w0, w1] = general(w, outs[o], k);
+                sums[o][0] = _mm256_fmadd_ps(w0, a0, sums[o][0]);
+                sums[o][1] = _mm256_fmadd_ps(w1, a1, sums[o][1]);
+            }
+        }
+        k += LANES;
+    }
+    sums.map(|[low, high]| {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: the array has room for both halves.
+        unsafe {
+            _mm256_storeu_ps(lanes.as_mut_ptr(), low);
+            _mm256_storeu_ps(lanes.as_mut_ptr().add(8), high);
+        }
+        reduce(&lanes)
+    })
+}
+
+pub(super) unsafe fn panel(w: &WeightRows, rows: Range<usize>, dst: *mut f32) {
+    // SAFETY: passed on to the caller; the table that names this function is given out after asking the host.
+    unsafe {
+        match w.code {
+            Code::F32 => panel_of::<F32, false>(w, rows, dst),
+            Code::BF16 => panel_of::<BF16, false>(w, rows, dst),
+            Code::F8E4M3 => panel_of::<F8E4M3, true>(w, rows, dst),
+            Code::F4E2M1 => panel_of::<F4E2M1, true>(w, rows, dst),
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn panel_of<W: Widen, const SCALED: bool>(w: &WeightRows, rows: Range<usize>, dst: *mut f32) {
+    let steps = w.inner.div_ceil(LANES);
+    let whole = whole_chunks(w);
+    for half in 0..TILE_OUTS / 8 {
+        for i in 0..steps {
+            let k = i * LANES;
+            let mut block = [[_mm256_setzero_ps(); 8]; 2];
+            for o in 0..8 {
+                let row = rows.start + 8 * half + o;
+                if row >= rows.end {
+                    continue;
+                }
+                // SAFETY: the row exists and the chunk lies in it, or the general path stops at its end.
+                let [mut w0, mut w1] = unsafe { if k < whole { W::load(w.row(row), k) } else { general(w, row, k) } };
+                if SCALED && k < whole {
+                    // SAFETY: the row exists, so its scales do.
+                    let scale = _mm256_set1_ps(w.scales.map_or(1.0, |s| unsafe { s.at(row, k) }));
+                    (w0, w1) = (_mm256_mul_ps(w0, scale), _mm256_mul_ps(w1, scale));
+                }
+                (block[0][o], block[1][o]) = (w0, w1);
+            }
+            for (part, block) in block.into_iter().enumerate() {
+                for (j, column) in transpose(block).into_iter().enumerate() {
+                    // SAFETY: the caller promises room for `LANES * steps * TILE_OUTS` numbers.
+                    unsafe { _mm256_storeu_ps(dst.add(((8 * part + j) * steps + i) * TILE_OUTS + 8 * half), column) };
+                }
+            }
+        }
+    }
+}
+
+/// Transposes 8 x 8 numbers.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn transpose(r: [__m256; 8]) -> [__m256; 8] {
+    let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let (t0, t1) = pair(r[0], r[1]);
+    let (t2, t3) = pair(r[2], r[3]);
+    let (t4, t5) = pair(r[4], r[5]);
+    let (t6, t7) = pair(r[6], r[7]);
+    let quad = |a, b| (_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xEE>(a, b));
+    let (u0, u1) = quad(t0, t2);
+    let (u2, u3) = quad(t1, t3);
+    let (u4, u5) = quad(t4, t6);
+    let (u6, u7) = quad(t5, t7);
+    let low = |a, b| _mm256_permute2f128_ps::<0x20>(a, b);
+    let high = |a, b| _mm256_permute2f128_ps::<0x31>(a, b);
+    [low(u0, u4), low(u1, u5), low(u2, u6), low(u3, u7), high(u0, u4), high(u1, u5), high(u2, u6), high(u3, u7)]
+}
+
+pub(super) unsafe fn tile(steps: usize, a: *const f32, w: *const f32, tile: *mut f32, set: bool) {
+    // SAFETY: passed on to the caller; the table that names this function is given out after asking the host.
+    unsafe { tile_of(steps, a, w, tile, set) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn tile_of(steps: usize, a: *const f32, w: *const f32, tile: *mut f32, set: bool) {
+    let mut sums = [[_mm256_setzero_ps(); 2]; TILE_ROWS];
+    let (mut pa, mut pw) = (a, w);
+    for _ in 0..steps {
+        // SAFETY: the caller promises `steps` rows of activations and weights.
+        unsafe {
+            let (w0, w1) = (_mm256_loadu_ps(pw), _mm256_loadu_ps(pw.add(8)));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let a = _mm256_broadcast_ss(&*pa.add(r));
+                sum[0] = _mm256_fmadd_ps(w0, a, sum[0]);
+                sum[1] = _mm256_fmadd_ps(w1, a, sum[1]);
+            }
+            (pa, pw) = (pa.add(TILE_ROWS), pw.add(TILE_OUTS));
+        }
+    }
+    for (r, sum) in sums.into_iter().enumerate() {
+        for (half, mut sum) in sum.into_iter().enumerate() {
+            // SAFETY: the caller promises a whole tile, which no other task touches.
+            unsafe {
+                let p = tile.add(r * TILE_OUTS + 8 * half);
+                if !set {
+                    sum = _mm256_add_ps(_mm256_loadu_ps(p), sum);
+                }
+                _mm256_storeu_ps(p, sum);
+            }
+        }
+    }
+}
