@@ -3,10 +3,11 @@
 use super::result::{self, NewRow};
 use super::step::{self, Pages, Sequence, Source, Token};
 use super::{stored::RowShape, vector};
+use crate::format::round;
 use crate::num::{self, Num};
 use crate::tensor::{Output, Reader, Tensor, index, read};
 use omnihal::op::compress::{Update, UpdateArgs, halves};
-use omnihal::{Args, OpKind, Result};
+use omnihal::{Args, DType, OpKind, Result};
 
 /// What a closing reads.
 struct Window<'a> {
@@ -31,14 +32,13 @@ pub fn update(d: &Update, args: &Args) -> Result<Vec<Output>> {
         let (Some(sequence), Some(row)) = (sequences[seq], pages.row(seq, j)) else { continue };
         let Some(pooled) = window.pool(&sequence, j)? else { continue };
         let entry = finish(d, pooled, &gain, &rope.row(j * d.ratio)?);
-        let packed = !matches!(d.format, omnihal::RowFormat::Plain(_));
-        let decided = !packed || entry.iter().all(|x| x.e == 0.0);
+        let decided = !shape.is_packed() || entry.iter().all(|x| x.e == 0.0);
         entries.push(NewRow { row, values: shape.pack(&entry), decided });
     }
     let open = window.open(&tokens, &sequences)?;
     let op = OpKind::CompressUpdate;
     Ok(vec![
-        result::rows(op, "state", halves(d.overlap) * 2 * d.width, false, open),
+        result::rows(op, "state", halves(d.overlap) * 2 * d.width, true, open),
         result::rows(op, "pool", shape.stored(), false, entries),
     ])
 }
@@ -55,10 +55,10 @@ fn finish(d: &Update, mut entry: Vec<Num>, gain: &Tensor, cs: &[f64]) -> Vec<Num
 }
 
 impl Window<'_> {
-    /// `proj + ape` of a row of the step.
+    /// `proj + ape` of a row of the step: one f32 sum, the same on every device, so that a row pooled now and one kept for later agree.
     fn step_row(&self, row: usize, pos: usize) -> Result<Vec<Num>> {
         let ape = self.ape.row(pos % self.d.ratio);
-        Ok(self.proj.row(row)?.iter().zip(ape).map(|(&p, &a)| Num::exact(p) + Num::exact(a)).collect())
+        Ok(self.proj.row(row)?.iter().zip(ape).map(|(&p, &a)| Num::exact(round(DType::F32, p + a))).collect())
     }
 
     /// The row of a position, as it was before the operator if it is not in this step.

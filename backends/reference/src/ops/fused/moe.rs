@@ -95,16 +95,6 @@ struct Expert {
 }
 
 impl Expert {
-    /// Expert `e` of stacked matrices.
-    fn read(w13: &View, w2: &View, e: usize, size: (usize, usize)) -> Result<(Vec<Vec<f64>>, Vec<Vec<f64>>)> {
-        let (width, inter) = size;
-        let rows = |view: &View, rows: usize| {
-            let reader = Reader::new(view)?;
-            (e * rows..(e + 1) * rows).map(|row| reader.row(row)).collect::<Result<Vec<_>>>()
-        };
-        Ok((rows(w13, 2 * inter)?, rows(w2, width)?))
-    }
-
     /// `w2 q(swiglu(w13 q(x)) * wt)` of one row.
     fn apply(&self, x: &[f64], wt: Option<f64>) -> Vec<Num> {
         let x = vector::quantise_activations(&vector::exact(x), self.a_quant);
@@ -116,10 +106,16 @@ impl Expert {
     }
 }
 
+/// Rows `e * rows..(e + 1) * rows` of stacked matrices.
+fn matrix(view: &View, e: usize, rows: usize) -> Result<Vec<Vec<f64>>> {
+    let reader = Reader::new(view)?;
+    (e * rows..(e + 1) * rows).map(|row| reader.row(row)).collect()
+}
+
 pub fn mlp(d: &Mlp, args: &Args) -> Result<Vec<Output>> {
     let a = MlpArgs::new(args)?;
     let x = read(a.x)?;
-    let (w13, w2) = Expert::read(a.w13, a.w2, 0, (d.width, d.inter))?;
+    let (w13, w2) = (matrix(a.w13, 0, 2 * d.inter)?, matrix(a.w2, 0, d.width)?);
     let expert = Expert { w13, w2, limit: d.limit, a_quant: d.a_quant, act: d.act };
     let y = (0..d.rows).flat_map(|row| expert.apply(x.row(row), None)).collect();
     Ok(vec![result::dense(OpKind::MoeMlp, "y", y, &result::leading(d.rows, args.rows_hint))])
@@ -137,7 +133,7 @@ pub fn experts(d: &Experts, args: &Args) -> Result<Vec<Output>> {
     // What each pair of row and choice adds, expert by expert so that only those met are read.
     let mut parts: Vec<Option<Vec<Num>>> = vec![None; chosen.len()];
     for local in (0..d.local).filter(|&local| chosen.contains(&Some(local))) {
-        let (w13, w2) = Expert::read(a.w13, a.w2, local, (d.width, d.inter))?;
+        let (w13, w2) = (matrix(a.w13, local, 2 * d.inter)?, matrix(a.w2, local, d.width)?);
         let expert = Expert { w13, w2, limit: d.limit, a_quant: d.a_quant, act: d.act };
         for (pair, part) in parts.iter_mut().enumerate().filter(|(pair, _)| chosen[*pair] == Some(local)) {
             let y = expert.apply(x.row(pair / d.choices), Some(wt.data[pair]));

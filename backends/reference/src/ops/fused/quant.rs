@@ -1,23 +1,21 @@
 //! quant.quantize.
 
-use super::{result, stored, vector};
-use crate::format::decode;
+use super::result;
+use crate::format::pow2;
+use crate::num::{scale_exponent, to_grid};
 use crate::tensor::{Output, read};
-use omnihal::op::QuantKind;
 use omnihal::op::quant::{Quantize, QuantizeArgs};
-use omnihal::{Args, DType, OpKind, Result};
+use omnihal::{Args, OpKind, Result};
 
 pub fn quantize(d: &Quantize, args: &Args) -> Result<Vec<Output>> {
     let x = read(QuantizeArgs::new(args)?.x)?;
-    let (codes, scales) = stored::codes(&vector::exact(&x.data), d.group, d.kind);
-    let dtype = match d.kind {
-        QuantKind::F8E4M3 => DType::F8E4M3,
-        QuantKind::F4E2M1 => DType::F4E2M1X2,
-    };
+    let (mut data, mut scales) = (Vec::with_capacity(x.data.len()), Vec::new());
+    for group in x.data.chunks(d.group) {
+        let k = scale_exponent(group.iter().fold(0.0, |a: f64, x| a.max(x.abs())), d.kind);
+        data.extend(group.iter().map(|&x| to_grid(x, k, d.kind) / pow2(k)));
+        scales.push(pow2(k));
+    }
     let live = result::leading(d.rows, args.rows_hint);
     let op = OpKind::QuantQuantize;
-    Ok(vec![
-        result::dense_exact(op, "data", codes.into_iter().map(|c| decode(dtype, c)).collect(), &live),
-        result::dense_exact(op, "scale", scales.into_iter().map(|c| decode(DType::E8M0, c)).collect(), &live),
-    ])
+    Ok(vec![result::dense_exact(op, "data", data, &live), result::dense_exact(op, "scale", scales, &live)])
 }
