@@ -103,3 +103,12 @@ pub(crate) fn choose(op: &Op, threads: usize) -> Result<Choice> {
 pub(crate) fn unsupported(op: &Op) -> Result<Choice> {
     Err(Error::unsupported(format!("the cpu backend has no kernel for {}", op.kind().name())))
 }
+
+/// Elements of work that are worth handing to another thread: a few microseconds.
+const TASK_ELEMENTS: usize = 8192;
+
+/// Calls `task(row, thread)` for each row, on as many threads as `elements` elements a row are worth.
+pub(crate) fn each_row(ctx: &Ctx<'_>, rows: usize, elements: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+    let grain = TASK_ELEMENTS.div_ceil(elements.max(1));
+    ctx.pool.ranges(rows, grain, &|range, thread| range.for_each(|row| task(row, thread)));
+}
