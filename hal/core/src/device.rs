@@ -177,8 +177,8 @@ pub trait Device: Send + Sync {
     }
 }
 
-/// An ordered queue of work.
-pub trait Stream: Send + Sync {
+/// An ordered queue of work. `Any` gives a backend or a layer its own type back, as `(stream as &dyn Any).downcast_ref()`.
+pub trait Stream: Any + Send + Sync {
     /// Enqueues one run of a plan. Does not wait, allocate, format or check.
     ///
     /// # Safety
