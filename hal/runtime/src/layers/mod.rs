@@ -2,12 +2,14 @@
 //! opened, and cost nothing when they are absent.
 //!
 //! ```
+//! use omnihal::Backend;
 //! use omnihal_runtime::layers;
-//! # fn open() -> omnihal::Result<std::sync::Arc<dyn omnihal::Device>> { Err(omnihal::Error::unsupported("")) }
-//! # fn main() { if let Ok(device) = open() {
-//! let device = layers::validate(device);
-//! let (device, ring) = layers::trace(device);
-//! # let _ = (device, ring); } }
+//!
+//! let device = omnihal_null::NullBackend::new().open(0)?;
+//! let (device, ring) = layers::trace(layers::validate(device));
+//! device.stream()?.sync(std::time::Duration::ZERO)?;
+//! assert_eq!(ring.entries()[0].name, "sync");
+//! # Ok::<(), omnihal::Error>(())
 //! ```
 //!
 //! Streams, events and plans belong to the layers they were made under: make them all on the outermost device.
