@@ -20,7 +20,7 @@ pub fn route(d: &Route, args: &Args) -> Result<Vec<Output>> {
     let mut idx = vec![-1.0; d.rows * d.choices];
     let mut wt = vec![Num::ZERO; d.rows * d.choices];
     let mut all_logits = vec![Num::ZERO; d.rows * d.experts];
-    let mut decided = vec![true; d.rows];
+    let mut decided = result::leading(d.rows, args.rows_hint);
     for row in (0..d.rows).filter(|&row| tokens[row].is_some()) {
         let logits: Vec<Num> = (0..d.experts).map(|e| num::dot(x.row(row), gate.row(e))).collect();
         let scores: Vec<Num> = logits.iter().map(|l| l.sqrt_softplus()).collect();

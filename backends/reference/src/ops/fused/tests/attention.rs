@@ -55,6 +55,10 @@ fn case(act: DType) -> Case {
     let q = noisy(&mut bench, act, &[LENGTH, HEADS, HEAD], "attention q");
     let kv = noisy(&mut bench, act, &[LENGTH, HEAD], "attention kv");
     let pool = noisy(&mut bench, act, &[6, 2, HEAD], "attention pool");
+    // Pages that the sequence does not have may hold anything.
+    for page in [0, 1, 4] {
+        crate::testing::set(&pool.slice(0, page, 1).unwrap(), &[f64::NAN; 2 * HEAD]);
+    }
     let sink = noisy(&mut bench, DType::F32, &[HEADS], "attention sink");
     let rope = rope_table(&mut bench, LENGTH, ROTARY);
     Case { bench, act, q, kv, pool, sink, rope }

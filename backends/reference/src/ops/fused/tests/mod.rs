@@ -1,10 +1,13 @@
 //! Behaviour of the fused operators: against the oracle's vectors, and against sums written out by hand.
 
 mod attention;
+mod bounds;
 mod compress;
+mod embed;
 mod hyper;
 mod indexer;
 mod moe;
+mod packed;
 mod quant;
 mod sample;
 
