@@ -10,7 +10,7 @@
 //! | file | holds | a real backend adds |
 //! |---|---|---|
 //! | `lib.rs` | the [`Backend`]: probe and open | the search for the vendor's library, with every place it looked at |
-//! | `device.rs` | [`Device`](omnihal::Device): facts, allocation, plans | weight layouts (`weight`, `repack`), errors kept from `Drop` (`health`) |
+//! | `device.rs` | [`Device`]: facts, allocation, plans | weight layouts (`weight`, `repack`), errors kept from `Drop` (`health`) |
 //! | `memory.rs` | the owner of one allocation | the vendor's allocator; pinned memory |
 //! | `stream.rs` | [`Stream`](omnihal::Stream) and [`Event`](omnihal::Event) | the vendor's queue; the first cause of a poisoned stream |
 //! | `graph.rs` | what a capture collects | the vendor's graph handle |
