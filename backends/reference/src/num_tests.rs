@@ -110,3 +110,44 @@ fn an_uncertain_largest_magnitude_lets_the_whole_group_move_to_the_other_scale()
     let torn = qdq(&[Num::new(448.0, 0.01), Num::exact(2f64.powi(-9))], QuantKind::F8E4M3);
     assert_eq!(torn[1], Num::new(2f64.powi(-9), 2f64.powi(-9)));
 }
+
+#[test]
+fn errors_of_inputs_are_carried_through_inner_products() {
+    let exact = dot(&[Num::exact(1.0), Num::exact(2.0)], &[3.0, 4.0]);
+    let carried = dot(&[Num::new(1.0, 0.5), Num::new(2.0, 0.25)], &[3.0, 4.0]);
+    assert!((carried.e - exact.e - 2.5).abs() < 1e-6);
+}
+
+#[test]
+fn results_below_the_normal_range_of_f32_may_be_flushed_to_zero() {
+    let tiny = Num::exact(-90.0).exp();
+    assert!(tiny.v > 0.0 && tiny.e >= tiny.v);
+    let normal = Num::exact(-87.0).exp();
+    assert!(normal.e < 1e-4 * normal.v);
+}
+
+#[test]
+fn a_point_where_a_device_may_round_covers_both_habits() {
+    for x in noise("may round", 500) {
+        let n = Num::exact(x).may_round(DType::BF16);
+        assert_eq!(n.v, x);
+        assert!((round(DType::BF16, x) - x).abs() <= n.e && n.e <= x.abs() / 256.0);
+    }
+}
+
+#[test]
+fn the_bound_of_a_stored_value_covers_every_rounded_end_and_not_the_step_after() {
+    let (step, border) = (2f64.powi(-7), 1.0 + 2f64.powi(-8));
+    let bound = Num::new(border + 1e-6, 1e-5).bound(DType::BF16);
+    assert!((step..2.0 * step).contains(&bound), "{bound}");
+    let settled = Num::new(1.001, 1e-4).bound(DType::BF16);
+    assert!((0.0..step).contains(&settled), "{settled}");
+}
+
+#[test]
+fn a_long_sum_is_bounded_by_six_roots_of_its_length_and_a_short_one_by_its_length() {
+    let long = dot(&[1.0; 10_000], &[1.0; 10_000]);
+    assert_eq!(long, Num::new(10_000.0, 6.0 * 100.0 * U_ACC * 10_000.0));
+    assert_eq!(sum(&[1.0, 2.0]), Num::new(3.0, 4.0 * U_ACC * 3.0));
+    assert_eq!(sum(&[0.1]), Num::exact(0.1));
+}

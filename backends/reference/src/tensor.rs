@@ -92,9 +92,23 @@ impl Tensor {
     }
 }
 
+/// Elements that the judge holds of one tensor: beyond, its 16 bytes a number are more than a host has. A view with a stride
+/// of 0 can be larger than any memory.
+const MAX_DENSE: usize = 1 << 32;
+
+/// Refuses a tensor that is too large to be held as numbers.
+pub(crate) fn check_dense(view: &View) -> Result<()> {
+    if view.elements() <= MAX_DENSE {
+        return Ok(());
+    }
+    let message = format!("the judge holds tensors of up to {MAX_DENSE} elements, found {:?}", view.shape);
+    Err(Error::new(ErrorKind::OutOfMemory, message))
+}
+
 /// Reads a whole view.
 pub fn read(view: &View) -> Result<Tensor> {
     let reader = Reader::new(view)?;
+    check_dense(view)?;
     let data = (0..view.elements()).map(|i| reader.get(i)).collect::<Result<Vec<_>>>()?;
     Ok(Tensor { shape: view.shape, data })
 }

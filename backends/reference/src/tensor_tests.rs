@@ -87,3 +87,13 @@ fn views_outside_their_memory_and_scales_of_a_wrong_shape_are_refused() {
 fn indices_below_zero_or_past_the_limit_are_absent() {
     assert_eq!([-1.0, 0.0, 4.0, 5.0, f64::NAN].map(|x| index(x, 5)), [None, Some(0), Some(4), None, None]);
 }
+
+#[test]
+fn a_repeat_too_large_to_hold_is_refused_before_anything_is_allocated() {
+    let mut bench = Bench::new();
+    let x = bench.put(DType::F32, [1, 1], &[1.0]);
+    let endless = x.expand(0, 1 << 40).unwrap();
+    assert_eq!(read(&endless).unwrap_err().kind(), omnihal::ErrorKind::OutOfMemory);
+    let d = omnihal::op::copy::Fill { shape: endless.shape, value: 1.0, dtype: DType::F32 };
+    assert_eq!(bench.run(d, &[Some(endless)]).unwrap_err().kind(), omnihal::ErrorKind::OutOfMemory);
+}

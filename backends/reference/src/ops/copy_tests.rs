@@ -14,6 +14,7 @@ fn equal_types_move_bits_even_those_of_a_nan() {
         (DType::F32, vec![1.0, 0.0, 192.0, 255.0]),
         (DType::BF16, vec![1.0, 127.0, 161.0, 255.0]),
         (DType::F8E4M3, vec![255.0, 128.0, 127.0, 1.0]),
+        (DType::BOOL, vec![0.0, 1.0, 2.0, 255.0]),
         (DType::F8E5M2, vec![125.0, 252.0, 124.0, 255.0]),
     ] {
         let source = bench.put(DType::U8, [4], &pattern);

@@ -43,6 +43,20 @@ fn activations_are_rounded_in_groups_of_128_before_the_product() {
 }
 
 #[test]
+fn one_large_activation_coarsens_the_grid_of_its_own_128_channels_only() {
+    let mut bench = Bench::new();
+    let mut x = vec![0.0; 256];
+    (x[0], x[127], x[128]) = (448.0 * 1024.0, 1.0, 1.0);
+    let mut select = vec![0.0; 2 * 256];
+    (select[127], select[256 + 128]) = (1.0, 1.0);
+    let (a, w) = (bench.put(DType::F32, [1, 256], &x), bench.put(DType::F32, [2, 256], &select));
+    let y = bench.empty(DType::F32, [1, 2]);
+    let d = gemm::Linear { a_quant: ActQuant::F8G128, ..linear(1, 256, 2) };
+    bench.run(d, &[Some(a), Some(w), Some(y)]).unwrap();
+    assert_eq!(get(&y), [0.0, 1.0]);
+}
+
+#[test]
 fn blocked_weights_multiply_by_code_and_scale() {
     let ((shape, codes), (_, scales), (_, values)) = (oracle("wfp4.q"), oracle("wfp4.scale"), oracle_f32("wfp4.deq"));
     let (outer, inner) = (shape[0], 2 * shape[1]);

@@ -12,8 +12,8 @@ mod quant;
 mod rope;
 mod sample;
 
-use crate::tensor::{Output, Reader};
-use omnihal::op::ArgType;
+use crate::tensor::{Output, Reader, check_dense};
+use omnihal::op::{ArgType, Role};
 use omnihal::{Args, Error, Op, Result, View};
 
 /// Evaluates one operator: reads its arguments, writes nothing.
@@ -62,6 +62,9 @@ fn check_argument(view: Option<&View>, expected: &ArgType) -> Result<()> {
             expected.format,
             expected.shape
         )));
+    }
+    if expected.role == Role::Write {
+        check_dense(view)?;
     }
     Reader::new(view).map(|_| ())
 }
