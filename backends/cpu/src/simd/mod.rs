@@ -43,6 +43,8 @@ pub(crate) struct Kernels {
     pub qdq_e4m3: fn(&mut [f32], usize),
     /// The same for the E2M1 grid.
     pub qdq_e2m1: fn(&mut [f32], usize),
+    /// `g = silu(min(g, limit)) * clamp(u, -limit, limit) * weight`, with g first, then u, limit and weight.
+    pub swiglu: fn(&mut [f32], &[f32], f32, f32),
     /// Products of one row of activations (F32, padded with zeros to whole [`LANES`]) with the given rows of a weight, without `Code::post`.
     pub dots: unsafe fn(&WeightRows, &[usize; DOTS], *const f32) -> [f32; DOTS],
     /// Widens [`TILE_OUTS`] rows of a weight from the given one on; those past the given end become zeros. Element `LANES * i + j` of

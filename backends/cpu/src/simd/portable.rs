@@ -12,6 +12,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     exp: exp_all::<Plain>,
     qdq_e4m3,
     qdq_e2m1,
+    swiglu: swiglu::<Plain>,
     dots: dots::<Plain>,
     panel,
     tile: tile::<Plain>,
@@ -102,6 +103,15 @@ pub(super) fn exp<F: Fma>(x: f32) -> f32 {
     let half = n >> 1;
     let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
     p * power(half) * power(n - half)
+}
+
+#[inline(always)]
+pub(super) fn swiglu<F: Fma>(gate: &mut [f32], up: &[f32], limit: f32, weight: f32) {
+    for (gate, up) in gate.iter_mut().zip(up) {
+        // Comparisons instead of `min`, which would turn NaN into the limit.
+        let g = if *gate > limit { limit } else { *gate };
+        *gate = g / (1.0 + exp::<F>(-g)) * up.clamp(-limit, limit) * weight;
+    }
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! The product of many rows with one weight, shared by the operators that are a plain product inside.
 
 use super::products::{self, BLOCK_ROWS, FEW, Group, Right, grain, multiply};
-use crate::ops::{Ctx, Scratch, Shared};
+use crate::ops::{Ctx, Scratch};
 use omnihal::Mem;
 
 /// Bytes of packed activations that one pass over the weight uses at most, so that a long prompt needs little scratch.

@@ -14,6 +14,7 @@ static AVX2: Kernels = Kernels {
     exp,
     qdq_e4m3,
     qdq_e2m1,
+    swiglu,
     dots: product::dots,
     panel: product::panel,
     tile: product::tile,
@@ -53,6 +54,7 @@ compiled! {
     dot(a: &[f32], b: &[f32]) -> f32 = portable::dot::<Fused>(a, b);
     axpy(alpha: f32, x: &[f32], y: &mut [f32]) = portable::axpy::<Fused>(alpha, x, y);
     exp(values: &mut [f32]) = portable::exp_all::<Fused>(values);
+    swiglu(gate: &mut [f32], up: &[f32], limit: f32, weight: f32) = portable::swiglu::<Fused>(gate, up, limit, weight);
     qdq_e4m3(values: &mut [f32], group: usize) = portable::qdq_e4m3(values, group);
     qdq_e2m1(values: &mut [f32], group: usize) = portable::qdq_e2m1(values, group);
 }
