@@ -4,12 +4,16 @@
 use libfuzzer_sys::fuzz_target;
 use omnihal_deepseek::config::Config;
 use omnihal_deepseek::weights::{Checkpoint, manifest};
+use std::sync::LazyLock;
 
 /// Quantised, official names; plain, library names.
-const CONFIGS: [&str; 2] = [
-    include_str!("../configs/official.json"),
-    include_str!("../configs/library.json"),
-];
+static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| {
+    [
+        include_str!("../configs/official.json"),
+        include_str!("../configs/library.json"),
+    ]
+    .map(|text| Config::from_slice("config.json", text.as_bytes()).expect("the config is good"))
+});
 
 /// The first byte chooses the config and what the rest is: a whole file, or the text of a header
 /// whose length field and data are then made to fit, so that changes to it get past the first check.
@@ -31,8 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else {
         return;
     };
-    let config = CONFIGS[usize::from(choice & 1)];
-    let config = Config::from_slice("config.json", config.as_bytes()).expect("the config is good");
+    let config = CONFIGS[usize::from(choice & 1)].clone();
     let Ok(checkpoint) = Checkpoint::from_memory(config, "m.safetensors", file(*choice, rest)) else {
         return;
     };
