@@ -16,9 +16,12 @@ from network import HERE, SEED, new_model, oracle
 
 
 def write_json(name, value):
+    """Indented, but with one line for each prompt."""
+    rows = value.get("prompts", [])
+    body = json.dumps({**value, "prompts": "@"} if rows else value, indent=1, ensure_ascii=False)
+    lines = ",\n".join("  " + json.dumps(r, ensure_ascii=False) for r in rows)
     with open(os.path.join(HERE, name), "w", encoding="utf-8") as f:
-        json.dump(value, f, indent=1, ensure_ascii=False)
-        f.write("\n")
+        f.write(body.replace('"@"', f"[\n{lines}\n ]") + "\n")
 
 
 def write_model(model, mtp, c):
@@ -149,7 +152,7 @@ def measure(c):
         of_512=dict(accuracy_with_entries=there, accuracy_without_entries=there_without, smallest_lead=there_lead),
         prompts=shown))
     sums = list(text.SUMS.items())
-    rows, right, accepted = text_rows(model, mtp, tok, list(text.PROSE.items()) + sums[4::9])
+    rows, right, accepted = text_rows(model, mtp, tok, list(text.PROSE.items()) + sums[3::13])
     write_json("expected.json", dict(precision="qat_all", draft_agreement=accepted, prompts=rows))
     ends = [text.EOS]
     added = sum(greedy(model, [text.BOS] + tok.encode(p).ids, 4) == tok.encode(v).ids + ends for p, v in sums)

@@ -173,11 +173,11 @@ class Course:
         self.language("grown", c, 100, 1e-3, False)
         self.language("rounded", c, 150, 1e-3, True)
         indexer = [p for n, p in self.model.named_parameters() if ".indexer." in n]
-        self.stage("indexer", c, indexer, index_loss(self.model, self.data, 12, 6), 150, 3e-3, True)
+        self.stage("indexer", c, indexer, index_loss(self.model, self.data, 12, 6), 120, 3e-3, True)
         c = shape(FULL)
         set_top_k(self.model, TOP_K)
-        self.language("sparse", c, 60, 5e-4, True)
-        self.stage("draft", c, self.mtp.parameters(), draft_loss(self.model, self.mtp, self.data, 4, 4), 150, 2e-3, True)
+        self.language("sparse", c, 40, 5e-4, True)
+        self.stage("draft", c, self.mtp.parameters(), draft_loss(self.model, self.mtp, self.data, 4, 4), 120, 2e-3, True)
         measure.write_model(self.model, self.mtp, c)
 
 
