@@ -206,8 +206,8 @@ impl Work<'_> {
         for (ranks, first) in ranks.chunks_mut(BLOCK).zip(range.step_by(BLOCK)) {
             let (mut scores, mut places) = ([0.0; BLOCK], [0; BLOCK]);
             let mut count = 0;
-            for i in 0..ranks.len() {
-                ranks[i] = u64::MAX;
+            for (i, rank) in ranks.iter_mut().enumerate() {
+                *rank = u64::MAX;
                 // SAFETY: the sequence of a row is in the table; page and place lie in the pool.
                 unsafe {
                     let Some((page, inner)) = self.pages.find(token.seq, first + i) else { continue };

@@ -211,7 +211,7 @@ fn exp<const F: bool>(x: f32) -> f32 {
     // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts: the first has trailing zeros, so that a small multiple of it is exact.
-    const LN2_HI: f32 = 0.693_359_375;
+    const LN2_HI: f32 = 0.693_359_4;
     const LN2_LO: f32 = -2.121_944_4e-4;
     let t = madd::<F>(x, std::f32::consts::LOG2_E, ROUND);
     let n = t - ROUND;

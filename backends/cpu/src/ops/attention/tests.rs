@@ -2,6 +2,7 @@
 
 mod block;
 mod latent;
+mod plain;
 
 use block::{Block, Feed};
 use omnihal::op::RowQuant;

@@ -112,8 +112,12 @@ fn choices_compare_and_move_exactly() {
     let values: Vec<f32> = (0..n).map(|i| if i % 11 == 0 { f32::NAN } else { (seed.below(5) as f32) - 2.0 }).collect();
     let a = Array::floats(DType::F32, [2, n / 2], &values);
     let q = Array::random(DType::BF16, [2, 1], 0, &mut seed);
-    let holds: [(Cmp, fn(f32) -> bool); 4] =
-        [(Cmp::Lt, |a| a < 1.0), (Cmp::Ge, |a| a >= 1.0), (Cmp::Gt, |a| a > 1.0), (Cmp::Eq, |a| a == 1.0)];
+    let holds = [
+        (Cmp::Lt, (|a| a < 1.0) as fn(f32) -> bool),
+        (Cmp::Ge, |a| a >= 1.0),
+        (Cmp::Gt, |a| a > 1.0),
+        (Cmp::Eq, |a| a == 1.0),
+    ];
     for (cmp, holds) in holds {
         let y = Array::with_gap(DType::BF16, [2, n / 2], 7);
         let shape = Shape::from([2, n / 2]);

@@ -36,11 +36,10 @@ impl<const N: usize> Walk<N> {
         if dim == 1 {
             return;
         }
-        if let Some(last) = self.rank.checked_sub(1) {
-            if (0..N).all(|i| self.strides[last][i] == dim * strides[i]) {
-                (self.dims[last], self.strides[last]) = (self.dims[last] * dim, strides);
-                return;
-            }
+        let adjacent = |last: &usize| (0..N).all(|i| self.strides[*last][i] == dim * strides[i]);
+        if let Some(last) = self.rank.checked_sub(1).filter(adjacent) {
+            (self.dims[last], self.strides[last]) = (self.dims[last] * dim, strides);
+            return;
         }
         (self.dims[self.rank], self.strides[self.rank]) = (dim, strides);
         self.rank += 1;

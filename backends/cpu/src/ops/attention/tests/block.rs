@@ -1,4 +1,4 @@
-//! A block's state and attention, fed in chunks, and the same in f64 over the whole history.
+//! A block's state and attention, fed in chunks.
 
 use crate::ops::attention::row;
 use crate::ops::cache::testing::{Array, Seed, rounded, run};
@@ -10,13 +10,13 @@ use omnihal::{Column, DType, RowFormat, Sequence, SpaceShape, StepColumns, StepL
 
 pub(super) const LENGTH: usize = 23;
 const PAGES: usize = 14;
-const PAGE: usize = 3;
+pub(super) const PAGE: usize = 3;
 const SLOTS: usize = 5;
 const RING: usize = 34;
-const EPS: f32 = 1e-6;
-const SCALE: f32 = 0.3;
+pub(super) const EPS: f32 = 1e-6;
+pub(super) const SCALE: f32 = 0.3;
 /// Pages of the sequence under test and of its neighbour.
-const OWN: [i32; 4] = [9, 3, 12, 5];
+pub(super) const OWN: [i32; 4] = [9, 3, 12, 5];
 const OTHER: [i32; 4] = [2, 13, 4, 7];
 
 #[derive(Clone, Copy, Debug)]
@@ -63,19 +63,42 @@ impl Outputs {
 }
 
 /// Everything that a sequence brings, by position.
-struct Inputs {
-    q: Vec<f32>,
-    kv: Vec<f32>,
-    proj: Vec<f32>,
-    idx: Vec<i32>,
+pub(super) struct Inputs {
+    pub q: Vec<f32>,
+    pub kv: Vec<f32>,
+    pub proj: Vec<f32>,
+    pub idx: Vec<i32>,
 }
 
 /// What all rows share.
-struct Constants {
-    ape: Vec<f32>,
-    gain: Vec<f32>,
-    sink: Vec<f32>,
-    rope: Vec<f32>,
+pub(super) struct Constants {
+    pub ape: Vec<f32>,
+    pub gain: Vec<f32>,
+    pub sink: Vec<f32>,
+    pub rope: Vec<f32>,
+}
+
+/// Some positions of a sequence.
+struct Part<'a> {
+    inputs: &'a Inputs,
+    first: usize,
+    count: usize,
+}
+
+/// Columns of the step table.
+struct Table {
+    toks: Array,
+    seqs: Array,
+    pt: Array,
+    close: Array,
+}
+
+/// What the rows of a step bring.
+struct Rows {
+    q: Array,
+    kv: Array,
+    proj: Array,
+    idx: Array,
 }
 
 /// The arrays that live from step to step.
@@ -86,7 +109,7 @@ struct State {
 }
 
 impl Block {
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         halves(self.overlap) * 2 * self.head
     }
 
@@ -94,7 +117,7 @@ impl Block {
         if let Entries::Listed(keep) = self.entries { keep } else { 1 }
     }
 
-    fn constants(&self, name: &str) -> Constants {
+    pub(super) fn constants(&self, name: &str) -> Constants {
         let mut seed = Seed::of(&format!("{name} constants"));
         let mut numbers = |n: usize| (0..n).map(|_| seed.number()).collect::<Vec<_>>();
         let (ape, gain, sink) = (numbers(self.ratio * self.columns()), numbers(self.head), numbers(self.heads));
@@ -106,7 +129,7 @@ impl Block {
         Constants { ape, gain, sink, rope }
     }
 
-    fn inputs(&self, name: &str) -> Inputs {
+    pub(super) fn inputs(&self, name: &str) -> Inputs {
         let mut seed = Seed::of(name);
         let mut numbers =
             |n: usize, dtype: DType| (0..n).map(|_| rounded(dtype, seed.number() as f64) as f32).collect::<Vec<_>>();
@@ -143,7 +166,9 @@ impl Block {
             // The neighbour decodes, one row a step, from position 0.
             let next_to = (feed.neighbour && step < LENGTH).then_some(step);
             let skip = next_to.iter().len() * self.heads * self.head;
-            let o = self.step(feed, &state, &shared, (&own, first, count), next_to.map(|p| (&other, p, 1)));
+            let beside = next_to.map(|first| Part { inputs: &other, first, count: 1 });
+            let parts: Vec<_> = beside.into_iter().chain([Part { inputs: &own, first, count }]).collect();
+            let o = self.step(feed, &state, &shared, &parts);
             rows.extend_from_slice(&o[skip..skip + count * self.heads * self.head]);
             first += count;
         }
@@ -163,118 +188,96 @@ impl Block {
         (0..(LENGTH / self.ratio).min(OWN.len() * PAGE)).map(load).collect()
     }
 
-    fn step(
-        &self,
-        feed: &Feed,
-        state: &State,
-        shared: &Constants,
-        own: (&Inputs, usize, usize),
-        other: Option<(&Inputs, usize, usize)>,
-    ) -> Vec<f32> {
+    fn step(&self, feed: &Feed, state: &State, shared: &Constants, parts: &[Part<'_>]) -> Vec<f32> {
         let n = feed.rows + 1;
-        let space = SpaceShape {
-            ratio: self.ratio,
-            overlap: self.overlap,
-            closings: n + 2,
-            table: feed.table,
-            page_entries: PAGE,
-            ring: RING,
-        };
-        let shape = StepShape {
-            rows: n,
-            seqs: 3,
-            wanted: 1,
-            tile: 1,
-            window: self.window,
-            ring: RING,
-            drafts: 0,
-            spaces: vec![space],
-        };
-        let ids = [7; LENGTH];
-        let sequence = |slot, part: (&Inputs, usize, usize), pages| Sequence {
-            slot,
-            first: part.1,
-            ids: &ids[..part.2],
-            pages,
-            wanted: &[],
-        };
-        let (mine, theirs): ([&[i32]; 1], [&[i32]; 1]) = ([&OWN], [&OTHER]);
-        let parts: Vec<_> = other.into_iter().chain([own]).collect();
-        let mut seqs: Vec<_> = other.map(|part| sequence(3, part, &theirs[..])).into_iter().collect();
-        seqs.push(sequence(4, own, &mine[..]));
-        let mut table = StepColumns::new(StepLayout::new(shape, []).unwrap());
-        table.build(&seqs).unwrap();
-        let column =
-            |column, shape: &[usize]| Array::indices(omnihal::Shape::new(shape), table.column(column).unwrap());
-        let ratio = self.ratio as u32;
-        let (toks, seqs) = (column(Column::Toks, &[n, 4]), column(Column::Seqs, &[3, 4]));
-        let (pt, close) =
-            (column(Column::PageTable(ratio), &[3, feed.table]), column(Column::Close(ratio), &[n + 2, 2]));
-        // Rows of the step, garbage where nothing is.
-        let gather = |dtype, width: usize, of: &dyn Fn(&Inputs) -> Vec<f32>| {
-            let mut rows: Vec<f32> = parts
-                .iter()
-                .flat_map(|(inputs, first, count)| of(inputs)[first * width..(first + count) * width].to_vec())
-                .collect();
-            rows.resize(n * width, f32::NAN);
-            Array::floats(dtype, [n, width], &rows)
-        };
-        let q = gather(self.act, self.heads * self.head, &|i| i.q.clone());
-        let kv = gather(self.act, self.head, &|i| i.kv.clone());
-        let proj = gather(DType::F32, self.columns(), &|i| i.proj.clone());
-        let listed = self.listed();
-        let mut idx: Vec<i32> = parts
-            .iter()
-            .flat_map(|(i, first, count)| i.idx[first * listed..(first + count) * listed].to_vec())
-            .collect();
-        idx.resize(n * listed, i32::MAX);
-        let idx = Array::indices([n, listed], &idx);
+        let table = self.table(feed, parts);
+        let rows = self.rows(n, parts);
         let f32s = |shape: &[usize], values: &[f32]| Array::floats(DType::F32, omnihal::Shape::new(shape), values);
         let rope = f32s(&[LENGTH, self.rotary], &shared.rope);
         let ape = f32s(&[self.ratio, self.columns()], &shared.ape);
-        let gain = f32s(&[self.head], &shared.gain);
-        let sink = f32s(&[self.heads], &shared.sink);
+        let (gain, sink) = (f32s(&[self.head], &shared.gain), f32s(&[self.heads], &shared.sink));
         let o = Array::garbage(self.act, [n, self.heads, self.head]);
-        let update = self.update(n, feed.table);
-        run(
-            feed.threads,
-            update,
-            &[
-                proj.view(),
-                ape.view(),
-                gain.view(),
-                rope.view(),
-                state.open.view(),
-                state.pool.view(),
-                pt.view(),
-                toks.view(),
-                seqs.view(),
-                close.view(),
-            ]
-            .map(Some),
-        );
-        let q = q.view().split(1, self.heads, self.head).unwrap();
+        let views = [
+            &rows.proj,
+            &ape,
+            &gain,
+            &rope,
+            &state.open,
+            &state.pool,
+            &table.pt,
+            &table.toks,
+            &table.seqs,
+            &table.close,
+        ];
+        run(feed.threads, self.update(n, feed.table), &views.map(|a| Some(a.view())));
         let any = self.entries != Entries::None;
         let chosen = matches!(self.entries, Entries::Listed(_));
-        run(
-            feed.threads,
-            self.sparse(n, feed.table),
-            &[
-                Some(q),
-                Some(kv.view()),
-                Some(state.ring.view()),
-                any.then(|| state.pool.view()),
-                any.then(|| pt.view()),
-                chosen.then(|| idx.view()),
-                Some(sink.view()),
-                Some(rope.view()),
-                Some(toks.view()),
-                Some(seqs.view()),
-                Some(o.view()),
-            ],
-        );
-        let store = Store {
-            rows: n,
+        let q = rows.q.view().split(1, self.heads, self.head).unwrap();
+        let optional = [any.then(|| state.pool.view()), any.then(|| table.pt.view()), chosen.then(|| rows.idx.view())];
+        let last = [&sink, &rope, &table.toks, &table.seqs, &o].map(|a| Some(a.view()));
+        let first = [Some(q), Some(rows.kv.view()), Some(state.ring.view())];
+        run(feed.threads, self.sparse(n, feed.table), &[&first[..], &optional[..], &last[..]].concat());
+        let views = [&rows.kv, &state.ring, &table.toks, &table.seqs].map(|a| Some(a.view()));
+        run(feed.threads, self.store(n), &views);
+        o.values()
+    }
+
+    /// The step table of some parts, the sequence under test last.
+    fn table(&self, feed: &Feed, parts: &[Part<'_>]) -> Table {
+        let n = feed.rows + 1;
+        let (ratio, overlap, window) = (self.ratio, self.overlap, self.window);
+        let space = SpaceShape { ratio, overlap, closings: n + 2, table: feed.table, page_entries: PAGE, ring: RING };
+        let spaces = vec![space];
+        let shape = StepShape { rows: n, seqs: 3, wanted: 1, tile: 1, window, ring: RING, drafts: 0, spaces };
+        let ids = [7; LENGTH];
+        let pages: [[&[i32]; 1]; 2] = [[&OWN], [&OTHER]];
+        let seqs: Vec<_> = parts
+            .iter()
+            .rev()
+            .enumerate()
+            .map(|(i, part)| Sequence {
+                slot: 4 - i,
+                first: part.first,
+                ids: &ids[..part.count],
+                pages: &pages[i],
+                wanted: &[],
+            })
+            .rev()
+            .collect();
+        let mut table = StepColumns::new(StepLayout::new(shape, []).unwrap());
+        table.build(&seqs).unwrap();
+        let column = |column, rows: usize, width: usize| Array::indices([rows, width], table.column(column).unwrap());
+        Table {
+            toks: column(Column::Toks, n, 4),
+            seqs: column(Column::Seqs, 3, 4),
+            pt: column(Column::PageTable(ratio as u32), 3, feed.table),
+            close: column(Column::Close(ratio as u32), n + 2, 2),
+        }
+    }
+
+    /// Rows of the step, garbage where nothing is.
+    fn rows(&self, n: usize, parts: &[Part<'_>]) -> Rows {
+        let gather = |dtype, width: usize, of: fn(&Inputs) -> &[f32]| {
+            let of_part = |part: &Part<'_>| of(part.inputs)[part.first * width..][..part.count * width].to_vec();
+            let mut rows: Vec<f32> = parts.iter().flat_map(of_part).collect();
+            rows.resize(n * width, f32::NAN);
+            Array::floats(dtype, [n, width], &rows)
+        };
+        let listed = self.listed();
+        let of_part = |part: &Part<'_>| part.inputs.idx[part.first * listed..][..part.count * listed].to_vec();
+        let mut idx: Vec<i32> = parts.iter().flat_map(of_part).collect();
+        idx.resize(n * listed, i32::MAX);
+        Rows {
+            q: gather(self.act, self.heads * self.head, |i| &i.q),
+            kv: gather(self.act, self.head, |i| &i.kv),
+            proj: gather(DType::F32, self.columns(), |i| &i.proj),
+            idx: Array::indices([n, listed], &idx),
+        }
+    }
+
+    fn store(&self, rows: usize) -> Store {
+        Store {
+            rows,
             seqs: 3,
             width: self.head,
             rotary: self.rotary,
@@ -282,9 +285,7 @@ impl Block {
             slots: SLOTS,
             format: self.format,
             act: self.act,
-        };
-        run(feed.threads, store, &[kv.view(), state.ring.view(), toks.view(), seqs.view()].map(Some));
-        o.values()
+        }
     }
 
     fn update(&self, rows: usize, table: usize) -> Update {
@@ -328,95 +329,5 @@ impl Block {
             inverse: true,
             act: self.act,
         }
-    }
-
-    /// The outputs of all rows, in f64 over the whole history.
-    pub(super) fn expected(&self, name: &str) -> Vec<f64> {
-        let (inputs, shared) = (self.inputs(name), self.constants(name));
-        let entries: Vec<Vec<f64>> = (0..LENGTH / self.ratio).map(|j| self.entry(j, &inputs, &shared)).collect();
-        (0..LENGTH)
-            .flat_map(|t| {
-                let keys = self.keys(t, &inputs, &entries);
-                (0..self.heads).flat_map(move |h| self.attend(t, h, &keys, name)).collect::<Vec<_>>()
-            })
-            .collect()
-    }
-
-    fn rotated(&self, x: &mut [f64], position: usize, inverse: bool, shared: &Constants) {
-        let from = x.len() - self.rotary;
-        for k in 0..self.rotary / 2 {
-            let c = shared.rope[position * self.rotary + 2 * k] as f64;
-            let s = shared.rope[position * self.rotary + 2 * k + 1] as f64 * if inverse { -1.0 } else { 1.0 };
-            let (a, b) = (x[from + 2 * k], x[from + 2 * k + 1]);
-            (x[from + 2 * k], x[from + 2 * k + 1]) = (a * c - b * s, a * s + b * c);
-        }
-    }
-
-    fn entry(&self, j: usize, inputs: &Inputs, shared: &Constants) -> Vec<f64> {
-        let (m, w) = (self.ratio, self.head);
-        let at =
-            |p: usize, c: usize| (inputs.proj[p * self.columns() + c] + shared.ape[p % m * self.columns() + c]) as f64;
-        let mut slots = Vec::new();
-        if self.overlap && j > 0 {
-            slots.extend(((j - 1) * m..j * m).map(|p| (p, 0)));
-        }
-        slots.extend((j * m..(j + 1) * m).map(|p| (p, if self.overlap { 2 * w } else { 0 })));
-        let mut e: Vec<f64> = (0..w)
-            .map(|c| {
-                let gates: Vec<f64> = slots.iter().map(|&(p, half)| at(p, half + w + c).exp()).collect();
-                let sum: f64 = gates.iter().sum();
-                gates.iter().zip(&slots).map(|(g, &(p, half))| g / sum * at(p, half + c)).sum()
-            })
-            .map(|e: f64| rounded(self.act, e))
-            .collect();
-        let factor = 1.0 / (e.iter().map(|v| v * v).sum::<f64>() / w as f64 + EPS as f64).sqrt();
-        e.iter_mut().zip(&shared.gain).for_each(|(v, g)| *v = rounded(self.act, *v * factor * *g as f64));
-        self.rotated(&mut e, j * m, false, shared);
-        e.iter_mut().for_each(|v| *v = rounded(self.act, *v));
-        if w.is_power_of_two() {
-            let before = e.clone();
-            for (i, v) in e.iter_mut().enumerate() {
-                let sign = |k: usize| if (i & k).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
-                *v = before.iter().enumerate().map(|(k, b)| sign(k) * b).sum::<f64>() / (w as f64).sqrt();
-            }
-        }
-        let mut e: Vec<f32> = e.iter().map(|&v| v as f32).collect();
-        row::quantise(self.quant, self.rotary, &mut e);
-        e.iter().map(|&v| v as f64).collect()
-    }
-
-    fn keys(&self, t: usize, inputs: &Inputs, entries: &[Vec<f64>]) -> Vec<Vec<f64>> {
-        let window = (t + 1).saturating_sub(self.window)..t + 1;
-        let mut keys: Vec<Vec<f64>> =
-            window.map(|p| inputs.kv[p * self.head..(p + 1) * self.head].iter().map(|&v| v as f64).collect()).collect();
-        let visible = ((t + 1) / self.ratio).min(OWN.len() * PAGE);
-        let mut chosen: Vec<usize> = match self.entries {
-            Entries::None => Vec::new(),
-            Entries::All => (0..visible).collect(),
-            Entries::Listed(k) => {
-                let list = inputs.idx[t * k..(t + 1) * k].iter();
-                list.filter_map(|&j| usize::try_from(j).ok()).filter(|&j| j < visible).collect()
-            }
-        };
-        chosen.dedup();
-        keys.extend(chosen.into_iter().map(|j| entries[j].clone()));
-        keys
-    }
-
-    fn attend(&self, t: usize, h: usize, keys: &[Vec<f64>], name: &str) -> Vec<f64> {
-        let (inputs, shared) = (self.inputs(name), self.constants(name));
-        let q = &inputs.q[(t * self.heads + h) * self.head..][..self.head];
-        let p: Vec<f64> = keys
-            .iter()
-            .map(|k| (k.iter().zip(q).map(|(k, &q)| k * q as f64).sum::<f64>() * SCALE as f64).exp())
-            .collect();
-        let sum = p.iter().sum::<f64>() + (shared.sink[h] as f64).exp();
-        let mut o = vec![0.0; self.head];
-        for (p, key) in p.iter().zip(keys) {
-            let p = rounded(self.act, p / sum);
-            o.iter_mut().zip(key).for_each(|(o, k)| *o += p * k);
-        }
-        self.rotated(&mut o, t, true, &shared);
-        o
     }
 }
