@@ -120,6 +120,11 @@ impl Engine {
         self.sequences.remove(seq)
     }
 
+    /// The state slot of a sequence.
+    pub fn slot(&self, seq: SeqId) -> usize {
+        self.sequences.slot(seq)
+    }
+
     /// Positions of a sequence.
     pub fn len(&self, seq: SeqId) -> Result<usize> {
         self.sequences.len(seq)

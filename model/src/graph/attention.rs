@@ -113,7 +113,7 @@ impl Graph<'_> {
         let c = self.config;
         if self.options.taps {
             let normed = self.rms(q, None, c.rms_norm_eps);
-            self.tap(|| format!("{name}attn.q_prerope"), &normed.swap(0, 1));
+            self.tap(|| format!("{name}attn.q_prerope"), &normed);
         }
         let toks = self.column(Column::Toks);
         let op = Query {
