@@ -166,7 +166,7 @@ class Course:
 
     def run(self):
         c = shape(SMALL, ALL_ENTRIES)
-        self.language("pairs", c, 180, 2e-3, False, recall=32, prose=0, filler=lambda _done: 0)
+        self.language("pairs", c, 220, 2e-3, False, recall=32, prose=0, filler=lambda _done: 0)
         self.language("texts", c, 200, 2e-3, False, filler=lambda done: int(done * LONGEST))
         c = shape(FULL, ALL_ENTRIES)
         self.model, self.mtp = grow(self.model, c, SEED + 1)
