@@ -1,4 +1,7 @@
 //! The worker threads of a device. A run of tasks allocates nothing and costs two atomic hand-overs.
+//!
+//! A worker joins a job while it is open; the caller works too, closes the job when no task is left to hand out, and waits only for the
+//! workers that joined. So a worker that the host has not scheduled delays nobody.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -24,12 +27,10 @@ struct Job {
 }
 
 struct Shared {
-    /// Number of the present job; workers wait for it to change.
-    epoch: AtomicU64,
+    /// Number of the present job, whether it is [`OPEN`], and how many workers are in it.
+    state: AtomicU64,
     job: UnsafeCell<Job>,
     next: AtomicUsize,
-    /// Workers that have not finished the present job.
-    busy: AtomicUsize,
     sleeping: AtomicUsize,
     quit: AtomicBool,
     panicked: AtomicBool,
@@ -37,7 +38,13 @@ struct Shared {
     wake: Condvar,
 }
 
-// SAFETY: `job` is written only by the holder of the run lock while no worker is busy, and published by `epoch` (release).
+/// Bit of the state that lets workers in. The workers inside are counted below it, jobs above.
+const OPEN: u64 = 1 << 32;
+
+/// Step of the job number.
+const JOB: u64 = OPEN << 1;
+
+// SAFETY: `job` is written only by the holder of the turn while the state is closed and empty, and published by opening it.
 unsafe impl Sync for Shared {}
 // SAFETY: the task pointer is used only while the call that owns the task waits for the workers.
 unsafe impl Send for Shared {}
@@ -76,10 +83,9 @@ impl Pool {
     pub(crate) fn new(threads: usize) -> std::io::Result<Pool> {
         let idle: &Task<'static> = &|_, _| {};
         let shared = Arc::new(Shared {
-            epoch: AtomicU64::new(0),
+            state: AtomicU64::new(0),
             job: UnsafeCell::new(Job { task: idle, tasks: 0 }),
             next: AtomicUsize::new(0),
-            busy: AtomicUsize::new(0),
             sleeping: AtomicUsize::new(0),
             quit: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
@@ -113,19 +119,21 @@ impl Pool {
         }
         let turn = lock(&self.turn);
         let shared = &*self.shared;
-        // SAFETY: only the lifetime is erased. No worker touches the task after `busy` reached 0, which this call waits for.
+        // SAFETY: only the lifetime is erased. No worker touches the task after the job is closed and empty, which this call waits for.
         let task = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };
-        // SAFETY: the turn is held and no worker is busy, so nobody else looks at the job.
+        // SAFETY: the turn is held and the state is closed and empty, so nobody else looks at the job.
         unsafe { *shared.job.get() = Job { task, tasks } };
         shared.next.store(0, Ordering::Relaxed);
-        shared.busy.store(self.workers.len(), Ordering::Relaxed);
-        shared.epoch.fetch_add(1, Ordering::SeqCst);
+        let number = (shared.state.load(Ordering::Relaxed) / JOB).wrapping_add(1);
+        shared.state.store(number.wrapping_mul(JOB) | OPEN, Ordering::SeqCst);
         if shared.sleeping.load(Ordering::SeqCst) > 0 {
             let _guard = lock(&shared.sleep);
             shared.wake.notify_all();
         }
         let mine = take_part(shared, 0);
-        wait_until(SPINS_BEFORE_YIELD, || shared.busy.load(Ordering::Acquire) == 0, std::thread::yield_now);
+        shared.state.fetch_and(!OPEN, Ordering::AcqRel);
+        let empty = || shared.state.load(Ordering::Acquire) % OPEN == 0;
+        wait_until(SPINS_BEFORE_YIELD, empty, std::thread::yield_now);
         let failed = shared.panicked.swap(false, Ordering::Relaxed);
         drop(turn);
         if let Err(panic) = mine {
@@ -144,7 +152,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.quit.store(true, Ordering::SeqCst);
-        self.shared.epoch.fetch_add(1, Ordering::SeqCst);
+        self.shared.state.fetch_add(JOB, Ordering::SeqCst);
         {
             let _guard = lock(&self.shared.sleep);
             self.shared.wake.notify_all();
@@ -162,7 +170,7 @@ fn lock(mutex: &Mutex<()>) -> MutexGuard<'_, ()> {
 
 fn take_part(shared: &Shared, thread: usize) -> Result<(), Box<dyn Any + Send>> {
     let _inside = Inside::enter(thread);
-    // SAFETY: the job does not change while this thread counts as busy (or holds the turn).
+    // SAFETY: the job does not change while this thread is in it (or holds the turn).
     let job = unsafe { &*shared.job.get() };
     // SAFETY: the task outlives the run, see `Pool::run`.
     let task = unsafe { &*job.task };
@@ -180,24 +188,40 @@ fn take_part(shared: &Shared, thread: usize) -> Result<(), Box<dyn Any + Send>> 
 fn work(shared: &Shared, thread: usize) {
     let mut seen = 0;
     loop {
-        let changed = || shared.epoch.load(Ordering::Acquire) != seen;
+        let changed = || shared.state.load(Ordering::Acquire) / JOB != seen;
         wait_until(SPINS_BEFORE_SLEEP, changed, || sleep(shared, seen));
-        seen = shared.epoch.load(Ordering::Acquire);
         if shared.quit.load(Ordering::Acquire) {
             return;
+        }
+        let state = shared.state.load(Ordering::Acquire);
+        seen = state / JOB;
+        if !join(shared, state) {
+            continue;
         }
         if take_part(shared, thread).is_err() {
             shared.panicked.store(true, Ordering::Relaxed);
         }
-        shared.busy.fetch_sub(1, Ordering::Release);
+        shared.state.fetch_sub(1, Ordering::Release);
     }
 }
 
-/// Sleeps until the epoch differs from `seen`.
+/// Enters the job of `state` unless it has been closed.
+fn join(shared: &Shared, mut state: u64) -> bool {
+    let job = state / JOB;
+    while state & OPEN != 0 && state / JOB == job {
+        match shared.state.compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return true,
+            Err(now) => state = now,
+        }
+    }
+    false
+}
+
+/// Sleeps until the job differs from number `seen`.
 fn sleep(shared: &Shared, seen: u64) {
     let mut guard = lock(&shared.sleep);
     shared.sleeping.fetch_add(1, Ordering::SeqCst);
-    while shared.epoch.load(Ordering::SeqCst) == seen {
+    while shared.state.load(Ordering::SeqCst) / JOB == seen {
         guard = shared.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
     }
     shared.sleeping.fetch_sub(1, Ordering::SeqCst);

@@ -65,21 +65,46 @@ pub(crate) struct Scales {
     pub cols: usize,
 }
 
+/// The scales of one row, block after block.
+#[derive(Clone, Copy)]
+pub(crate) struct ScaleRow {
+    data: *const u8,
+    power_of_two: bool,
+}
+
+impl ScaleRow {
+    /// The scale of block `block`.
+    ///
+    /// # Safety
+    /// The block must exist.
+    #[inline(always)]
+    pub(crate) unsafe fn at(&self, block: usize) -> f32 {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self.power_of_two {
+                true => e8m0_to_f32(*self.data.add(block)),
+                false => self.data.cast::<f32>().add(block).read_unaligned(),
+            }
+        }
+    }
+}
+
 impl Scales {
+    /// The scales of a row.
+    #[inline(always)]
+    pub(crate) fn row(&self, row: usize) -> ScaleRow {
+        let size = if self.power_of_two { 1 } else { size_of::<f32>() };
+        ScaleRow { data: self.data.wrapping_add(row / self.rows * self.stride * size), power_of_two: self.power_of_two }
+    }
+
     /// The scale of the block that holds element `(row, k)`.
     ///
     /// # Safety
     /// The block must exist.
     #[inline(always)]
     pub(crate) unsafe fn at(&self, row: usize, k: usize) -> f32 {
-        let place = row / self.rows * self.stride + k / self.cols;
         // SAFETY: passed on to the caller.
-        unsafe {
-            match self.power_of_two {
-                true => e8m0_to_f32(*self.data.add(place)),
-                false => self.data.cast::<f32>().add(place).read_unaligned(),
-            }
-        }
+        unsafe { self.row(row).at(k / self.cols) }
     }
 }
 

@@ -83,12 +83,6 @@ unsafe fn general(w: &WeightRows, row: usize, k: usize) -> [__m256; 2] {
     }
 }
 
-/// End of the whole chunks from `k` that share a scale, and end of all whole chunks: what the fast loops may take.
-#[inline(always)]
-fn run_end(w: &WeightRows, k: usize, whole: usize) -> usize {
-    w.scales.map_or(whole, |s| ((k / s.cols + 1) * s.cols).min(whole))
-}
-
 /// Elements at the start of a row that the fast loops may take.
 #[inline(always)]
 fn whole_chunks(w: &WeightRows) -> usize {
@@ -112,11 +106,15 @@ unsafe fn dots_of<W: Widen, const SCALED: bool>(w: &WeightRows, outs: &[usize; D
     let rows = outs.map(|out| w.row(out));
     let mut sums = [[_mm256_setzero_ps(); 2]; DOTS];
     let whole = whole_chunks(w);
-    let mut k = 0;
+    let (mut k, mut block) = (0, 0);
+    let cols = w.scales.map_or(whole, |s| s.cols);
+    let scale_rows = w.scales.map(|s| outs.map(|out| s.row(out)));
     while k < whole {
-        let end = run_end(w, k, whole);
+        let end = (k + cols).min(whole);
         // SAFETY: the caller promises the rows, so their scales exist.
-        let scales = outs.map(|out| _mm256_set1_ps(w.scales.map_or(1.0, |s| unsafe { s.at(out, k) })));
+        let scales =
+            scale_rows.map_or([_mm256_setzero_ps(); DOTS], |s| s.map(|s| _mm256_set1_ps(unsafe { s.at(block) })));
+        block += 1;
         while k < end {
             // SAFETY: the chunk lies in the rows, and activations reach to whole lanes.
             unsafe {
@@ -171,31 +169,72 @@ pub(super) unsafe fn panel(w: &WeightRows, rows: Range<usize>, dst: *mut f32) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn panel_of<W: Widen, const SCALED: bool>(w: &WeightRows, rows: Range<usize>, dst: *mut f32) {
     let steps = w.inner.div_ceil(LANES);
-    let whole = whole_chunks(w);
+    let whole = whole_chunks(w) / LANES;
     for half in 0..TILE_OUTS / 8 {
-        for i in 0..steps {
-            let k = i * LANES;
-            let mut block = [[_mm256_setzero_ps(); 8]; 2];
-            for o in 0..8 {
-                let row = rows.start + 8 * half + o;
-                if row >= rows.end {
-                    continue;
+        let first = rows.start + 8 * half;
+        let used = rows.end.saturating_sub(first).min(8);
+        // Rows past the end repeat the last one and are not stored.
+        let picked: [usize; 8] = std::array::from_fn(|o| first + o.min(used.max(1) - 1));
+        if used == 0 {
+            // SAFETY: passed on to the caller.
+            unsafe { clear(dst, steps, half) };
+            continue;
+        }
+        let (data, scale_rows) = (picked.map(|row| w.row(row)), w.scales.map(|s| picked.map(|row| s.row(row))));
+        // Chunks that share a scale.
+        let run = w.scales.map_or(whole, |s| s.cols / LANES).max(1);
+        for (block, start) in (0..whole).step_by(run).enumerate() {
+            // SAFETY: the rows exist, so their scales do.
+            let scales = scale_rows.map_or([1.0; 8], |s| s.map(|s| unsafe { s.at(block) }));
+            for i in start..(start + run).min(whole) {
+                let mut chunk = [[_mm256_setzero_ps(); 8]; 2];
+                for o in 0..used {
+                    // SAFETY: the row exists and the chunk lies in it.
+                    let [mut w0, mut w1] = unsafe { W::load(data[o], i * LANES) };
+                    if SCALED {
+                        let scale = _mm256_set1_ps(scales[o]);
+                        (w0, w1) = (_mm256_mul_ps(w0, scale), _mm256_mul_ps(w1, scale));
+                    }
+                    (chunk[0][o], chunk[1][o]) = (w0, w1);
                 }
-                // SAFETY: the row exists and the chunk lies in it, or the general path stops at its end.
-                let [mut w0, mut w1] = unsafe { if k < whole { W::load(w.row(row), k) } else { general(w, row, k) } };
-                if SCALED && k < whole {
-                    // SAFETY: the row exists, so its scales do.
-                    let scale = _mm256_set1_ps(w.scales.map_or(1.0, |s| unsafe { s.at(row, k) }));
-                    (w0, w1) = (_mm256_mul_ps(w0, scale), _mm256_mul_ps(w1, scale));
-                }
-                (block[0][o], block[1][o]) = (w0, w1);
+                // SAFETY: passed on to the caller.
+                unsafe { put(dst, steps, i, half, chunk) };
             }
-            for (part, block) in block.into_iter().enumerate() {
-                for (j, column) in transpose(block).into_iter().enumerate() {
-                    // SAFETY: the caller promises room for `LANES * steps * TILE_OUTS` numbers.
-                    unsafe { _mm256_storeu_ps(dst.add(((8 * part + j) * steps + i) * TILE_OUTS + 8 * half), column) };
-                }
+        }
+        for i in whole..steps {
+            let mut chunk = [[_mm256_setzero_ps(); 8]; 2];
+            for o in 0..used {
+                // SAFETY: the row exists; the general path stops at its end.
+                [chunk[0][o], chunk[1][o]] = unsafe { general(w, picked[o], i * LANES) };
             }
+            // SAFETY: passed on to the caller.
+            unsafe { put(dst, steps, i, half, chunk) };
+        }
+    }
+}
+
+/// Zeros the half of a panel that has no outputs.
+///
+/// # Safety
+/// `dst` must have room for a panel.
+unsafe fn clear(dst: *mut f32, steps: usize, half: usize) {
+    for place in 0..LANES * steps {
+        // SAFETY: passed on to the caller.
+        unsafe { dst.add(place * TILE_OUTS + 8 * half).cast::<[f32; 8]>().write([0.0; 8]) };
+    }
+}
+
+/// Stores chunk `i` of eight outputs, transposed.
+///
+/// # Safety
+/// `dst` must have room for a panel.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn put(dst: *mut f32, steps: usize, i: usize, half: usize, chunk: [[__m256; 8]; 2]) {
+    for (part, block) in chunk.into_iter().enumerate() {
+        for (j, column) in transpose(block).into_iter().enumerate() {
+            // SAFETY: passed on to the caller.
+            unsafe { _mm256_storeu_ps(dst.add(((8 * part + j) * steps + i) * TILE_OUTS + 8 * half), column) };
         }
     }
 }
