@@ -19,7 +19,7 @@ use crate::weights::Checkpoint;
 use buckets::{Bucket, Buckets};
 use omnihal::{Buffer, DType, Device, MemoryKind, Stream, View};
 use omnihal_runtime::{Program, ProgramSpec, transfer};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A model on a device. Not shared between threads: one engine, one stream.
@@ -35,6 +35,8 @@ pub struct Engine {
     options: EngineOptions,
     /// Final residual streams of the last step, for multi-token prediction.
     streams: Option<(Buffer, View)>,
+    /// Entries to attend to instead of the indexer's, by block name.
+    forced: BTreeMap<String, (Buffer, View)>,
     scratch: step::Scratch,
     copies: Vec<PageCopy>,
     stream: Box<dyn Stream>,
@@ -73,7 +75,12 @@ impl Engine {
                 Some((buffer, view))
             }
         };
+        let forced = match options.forced_entries {
+            true => forced_tables(&*device, &*stream, &config, &options)?,
+            false => BTreeMap::new(),
+        };
         Ok(Engine {
+            forced,
             programs: HashMap::new(),
             arena: None,
             buckets: Buckets::new(&config, &options),
@@ -179,6 +186,7 @@ impl Engine {
             precision: self.options.precision,
             taps: self.options.taps,
             force_indexer: self.options.force_indexer,
+            forced: self.forced.iter().map(|(name, (_, view))| (name.clone(), *view)).collect(),
             streams: self.streams.as_ref().map(|(_, view)| *view),
         };
         let recipe = match (bucket.predict, &self.streams) {
@@ -192,7 +200,7 @@ impl Engine {
         };
         let mut keep = self.weights.buffers.clone();
         keep.extend(self.pools.buffers.iter().cloned());
-        keep.extend(self.streams.iter().map(|(buffer, _)| buffer.clone()));
+        keep.extend(self.streams.iter().chain(self.forced.values()).map(|(buffer, _)| buffer.clone()));
         let spec = ProgramSpec {
             recipe: &recipe,
             step,
@@ -213,6 +221,16 @@ impl Engine {
         }
         self.programs.insert(bucket, program);
         Ok(())
+    }
+
+    /// Sets the entries that the rows of the next step attend to in a block, `index_topk` a row, ascending, -1 at the end. The engine
+    /// must have been opened with `forced_entries`.
+    pub fn force_entries(&mut self, block: usize, entries: &[i32]) -> Result<()> {
+        let Some((buffer, _)) = self.forced.get(&format!("layers.{block}.")) else {
+            return Err(ModelError::refused(format!("block {block} takes no forced entries in this engine")));
+        };
+        let bytes: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+        Ok(transfer::write(&*self.stream, buffer, 0, &bytes)?)
     }
 
     /// A tensor kept by the last step, as F32 or I32 words.
@@ -253,6 +271,23 @@ impl Engine {
         self.program(bucket)?;
         Ok((self.programs[&bucket].cost(), self.programs[&bucket].calls()))
     }
+}
+
+/// A table of absent entries for every block with an indexer.
+fn forced_tables(
+    device: &dyn Device,
+    stream: &dyn Stream,
+    config: &Config,
+    options: &EngineOptions,
+) -> Result<BTreeMap<String, (Buffer, View)>> {
+    let blocks = config.blocks.iter().enumerate().filter(|(_, b)| b.has_indexer());
+    let table = |(i, _)| {
+        let dims = [options.max_rows, config.index_topk];
+        let buffer = transfer::filled(device, stream, DType::I32.bytes(dims.iter().product()), 0xFF)?;
+        let view = View::contiguous(buffer.mem(), DType::I32, dims)?;
+        Ok((format!("layers.{i}."), (buffer, view)))
+    };
+    blocks.map(table).collect()
 }
 
 fn owner<'a>(buffers: &'a [Buffer], view: &View) -> Result<&'a Buffer> {

@@ -233,7 +233,9 @@ impl Graph<'_> {
                 self.tap(|| format!("{name}attn.index_scores"), &scores);
             }
         }
-        Chosen { entries: Entries::Listed(keep), idx: Some(idx) }
+        let forced = self.options.forced.get(name);
+        let forced = forced.map(|view| Operand::view(*view).slice(0, 0, rows).slice(1, 0, keep));
+        Chosen { entries: Entries::Listed(keep), idx: Some(forced.unwrap_or(idx)) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the operands of one block")]

@@ -13,6 +13,7 @@ use crate::state::Pools;
 use omnihal::op::{ActQuant, RowQuant, embed, hyper};
 use omnihal::{Column, DType, StepShape, View};
 use omnihal_runtime::{Operand, Recipe};
+use std::collections::BTreeMap;
 
 pub use mtp::build_mtp;
 
@@ -35,6 +36,9 @@ pub struct GraphOptions {
     pub taps: bool,
     /// Run the indexer even where it would keep every entry.
     pub force_indexer: bool,
+    /// Entries that rows attend to instead of those the indexer chose, I32 `[rows, index_topk]`, by block name (`layers.1.`). The indexer still
+    /// runs. For comparing with recorded choices, where a tie may be broken either way.
+    pub forced: BTreeMap<String, View>,
     /// Copy the final residual streams here, `[rows, streams, d]`, for a multi-token-prediction pass.
     pub streams: Option<View>,
 }

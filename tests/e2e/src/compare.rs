@@ -3,6 +3,7 @@
 use crate::golden::{Tensor, Values};
 use crate::report::TensorResult;
 use crate::run::Rows;
+use std::collections::BTreeSet;
 
 /// Limit of logits (oracle README).
 pub const LOGITS: f64 = 1e-4;
@@ -46,23 +47,51 @@ pub fn real(name: &str, found: &Rows, golden: &Tensor) -> TensorResult {
     }
 }
 
-/// Compares index sets row by row: order is free, -1 is padding. The difference is the number of rows that differ.
-pub fn sets(name: &str, found: &Rows, golden: &Tensor) -> TensorResult {
-    let Values::Int(values) = &golden.values else { return misshapen(name) };
+/// Half the smallest gap that the oracle leaves between a kept and a dropped score (oracle README): closer scores are a tie.
+const TIE: f32 = 2.5e-5;
+
+/// How the rows of two index sets relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetRow {
+    /// The same entries.
+    Equal,
+    /// Entries that differ all have the score of the last one kept: the oracle broke a tie the other way.
+    Tied,
+    /// Different choices.
+    Different,
+}
+
+/// Compares index sets row by row: order is free, -1 is padding. `scores` are those of every entry, if known.
+pub fn set_rows(found: &Rows, golden: &Tensor, scores: Option<&Rows>) -> Option<Vec<SetRow>> {
+    let Values::Int(values) = &golden.values else { return None };
     let (rows, width) = (golden.shape[0], golden.shape[1]);
     let have: usize = found.row.iter().product();
     if found.count != rows || have == 0 {
-        return misshapen(name);
+        return None;
     }
-    let sorted = |row: Vec<i64>| {
-        let mut row: Vec<i64> = row.into_iter().filter(|&i| i >= 0).collect();
-        row.sort_unstable();
-        row
+    let set = |row: &mut dyn Iterator<Item = i64>| row.filter(|&i| i >= 0).collect::<BTreeSet<i64>>();
+    let row = |t: usize| {
+        let golden = set(&mut values[t * width..(t + 1) * width].iter().copied());
+        let found = set(&mut found.values[t * have..(t + 1) * have].iter().map(|&i| i as i64));
+        let score = |entry: &i64| {
+            let scores = scores?;
+            scores.values.get(t * scores.row[0]..(t + 1) * scores.row[0])?.get(*entry as usize).copied()
+        };
+        let last = found.iter().filter_map(score).fold(f32::INFINITY, f32::min);
+        let tied = |entry: &i64| score(entry).is_some_and(|s| (s - last).abs() <= TIE);
+        match () {
+            () if found == golden => SetRow::Equal,
+            () if found.len() == golden.len() && found.symmetric_difference(&golden).all(tied) => SetRow::Tied,
+            () => SetRow::Different,
+        }
     };
-    let differing = (0..rows).filter(|&t| {
-        let golden = values[t * width..(t + 1) * width].to_vec();
-        let found = found.values[t * have..(t + 1) * have].iter().map(|&i| i as i64).collect();
-        sorted(golden) != sorted(found)
-    });
-    result(name, differing.count() as f64, 0.0)
+    Some((0..rows).map(row).collect())
+}
+
+/// The number of rows whose index sets differ by more than the breaking of a tie.
+pub fn sets(name: &str, found: &Rows, golden: &Tensor, scores: Option<&Rows>) -> TensorResult {
+    match set_rows(found, golden, scores) {
+        Some(rows) => result(name, rows.iter().filter(|r| **r == SetRow::Different).count() as f64, 0.0),
+        None => misshapen(name),
+    }
 }

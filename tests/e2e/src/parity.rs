@@ -1,10 +1,10 @@
 //! Parity of a whole model.
 
-use crate::compare::{limit, max_abs, misshapen, real, result, sets};
+use crate::compare::{SetRow, limit, max_abs, misshapen, real, result, set_rows, sets};
 use crate::derive;
 use crate::golden::{Golden, GoldenError, Tensor, Values};
 use crate::report::{Report, TensorResult};
-use crate::run::{self, Rows, Run};
+use crate::run::{self, Forced, Rows, Run};
 use crate::state::{self, Apes};
 use omnihal::{DType, Device};
 use omnihal_deepseek::config::{Config, Precision};
@@ -103,27 +103,71 @@ pub fn observe(
     if chunks.iter().sum::<i64>() != total as i64 || chunks.iter().any(|&c| c < 1) {
         return Err(ParityError::Input(format!("chunk_sizes {chunks:?} do not add up to {total} tokens")));
     }
-    let mut engine = open(device, checkpoint, total, options)?;
+    let mut engine = open(device, checkpoint, total, options, false)?;
     let apes = apes(checkpoint, config)?;
     let mut observed =
         Observations { config: Some(config.clone()), n0, sinks: sinks(checkpoint, config)?, paths: vec![] };
     for &path in &options.paths {
         let lengths = run::steps(path, total, n0, &chunks);
         let predicts = golden.tensors.contains_key("mtp.next_ids") && path == Path::Prefill;
-        let run = run::feed(&mut engine, &ids, &lengths, |engine, seq, at, run| {
-            let moments = [(at == n0, "state_after_n0."), (at == total, "state_after_T.")];
-            for (_, prefix) in moments.iter().filter(|(now, _)| *now) {
-                let state = state::export(engine, seq, &apes)?;
-                run.state.extend(state.into_iter().map(|(name, rows)| (format!("{prefix}{name}"), rows)));
-            }
-            if at == total && predicts {
-                predict(engine, seq, golden, run)?;
-            }
-            Ok(())
-        })?;
+        let feed = |engine: &mut Engine, forced: &Forced| {
+            run::feed(engine, &ids, &lengths, forced, |engine, seq, at, run| {
+                let moments = [(at == n0, "state_after_n0."), (at == total, "state_after_T.")];
+                for (_, prefix) in moments.iter().filter(|(now, _)| *now) {
+                    let state = state::export(engine, seq, &apes)?;
+                    run.state.extend(state.into_iter().map(|(name, rows)| (format!("{prefix}{name}"), rows)));
+                }
+                if at == total && predicts {
+                    predict(engine, seq, golden, run)?;
+                }
+                Ok(())
+            })
+        };
+        let mut run = feed(&mut engine, &Forced::new())?;
+        // Where scores tie exactly the oracle's choice is as good as ours, but what follows from it differs: follow the oracle's.
+        if let Some(forced) = broken_ties(&run, golden, config, options.precision)? {
+            let mut engine = open(device, checkpoint, total, options, true)?;
+            run = feed(&mut engine, &forced)?;
+        }
         observed.paths.push((path, run));
     }
     Ok(observed)
+}
+
+/// The oracle's chosen entries of every block with an indexer, if it broke at least one tie the other way.
+fn broken_ties(
+    run: &Run,
+    golden: &Golden,
+    config: &Config,
+    precision: Precision,
+) -> Result<Option<Forced>, ParityError> {
+    let prefix = if precision == Precision::Plain { "prefill".to_owned() } else { precision.to_string() };
+    let (mut forced, mut any) = (Forced::new(), false);
+    for (i, _) in config.blocks.iter().enumerate().filter(|(_, b)| b.has_indexer()) {
+        let layer = format!("layers.{i}.");
+        let name = format!("{prefix}.{layer}attn.index_topk");
+        let Ok((shape, values)) = golden.int(&name) else { return Ok(None) };
+        let Some(found) = run.kept.get(&format!("{layer}attn.index_topk")) else { return Ok(None) };
+        let scores = all_scores(run, &layer)?;
+        let rows = set_rows(found, &golden.tensors[&name], Some(&scores)).unwrap_or_default();
+        any |= rows.contains(&SetRow::Tied);
+        let mut table = Vec::with_capacity(shape[0] * config.index_topk);
+        for row in values.chunks_exact(shape[1].max(1)) {
+            let mut row: Vec<i32> = row.iter().filter(|&&j| j >= 0).map(|&j| j as i32).collect();
+            row.sort_unstable();
+            row.resize(config.index_topk, -1);
+            table.extend(row);
+        }
+        forced.insert(i, table);
+    }
+    Ok(any.then_some(forced))
+}
+
+/// Scores of every entry that exists at the end of the prompt.
+fn all_scores(run: &Run, layer: &str) -> Result<Rows, ParityError> {
+    let name = format!("state_after_T.{layer}indexer.compressed_kv");
+    let count = run.state.get(&name).ok_or(ParityError::NotKept(name))?.count;
+    derive::index_scores(run, layer, count)
 }
 
 fn input_ids(golden: &Golden, config: &Config) -> Result<Vec<u32>, ParityError> {
@@ -139,6 +183,7 @@ fn open(
     checkpoint: &Checkpoint,
     total: usize,
     options: &ParityOptions,
+    forced: bool,
 ) -> Result<Engine, ParityError> {
     let mut engine = EngineOptions::new(checkpoint.config(), total.max(2));
     engine.act = DType::F32;
@@ -147,6 +192,7 @@ fn open(
     engine.max_rows = total;
     engine.predict = true;
     engine.force_indexer = true;
+    engine.forced_entries = forced;
     engine.taps = true;
     engine.poison = true;
     Ok(Engine::load(device.clone(), checkpoint, engine, &mut |_| {})?)
@@ -271,8 +317,7 @@ impl Observations {
             "attn.index_keys" => real(name, entries("indexer").ok_or_else(missing)?, tensor),
             "attn.index_scores" | "attn.index_margin" => {
                 let Values::Real(values) = &tensor.values else { return Ok(misshapen(name)) };
-                let count = entries("indexer").ok_or_else(missing)?.count;
-                let scores = derive::index_scores(run, &layer, count)?;
+                let scores = all_scores(run, &layer)?;
                 let found = match leaf {
                     "attn.index_margin" => derive::index_margin(&scores, config.index_topk),
                     _ => scores,
@@ -296,7 +341,10 @@ impl Observations {
                     false => misshapen(name),
                 }
             }
-            "attn.index_topk" | "ffn.router_indices" => sets(name, run.kept.get(rest).ok_or_else(missing)?, tensor),
+            "attn.index_topk" => {
+                sets(name, run.kept.get(rest).ok_or_else(missing)?, tensor, Some(&all_scores(run, &layer)?))
+            }
+            "ffn.router_indices" => sets(name, run.kept.get(rest).ok_or_else(missing)?, tensor, None),
             "ffn.router_weights" => self.router_weights(run, name, &layer, tensor, golden)?,
             "attn.q_prerope" => {
                 let rows = run.kept.get(rest).ok_or_else(missing)?;

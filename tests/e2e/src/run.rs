@@ -35,17 +35,25 @@ pub fn steps(path: Path, total: usize, n0: usize, chunks: &[i64]) -> Vec<usize> 
     }
 }
 
+/// Entries that the rows of a prompt are to attend to: `index_topk` a row, by block.
+pub type Forced = BTreeMap<usize, Vec<i32>>;
+
 /// Feeds `ids` in steps of the given lengths. `after` is called when that many positions have been fed.
 pub fn feed(
     engine: &mut Engine,
     ids: &[u32],
     lengths: &[usize],
+    forced: &Forced,
     mut after: impl FnMut(&mut Engine, SeqId, usize, &mut Run) -> Result<(), ParityError>,
 ) -> Result<Run, ParityError> {
     let mut run = Run::default();
     let seq = engine.add()?;
     let mut at = 0;
     for &len in lengths {
+        for (&block, entries) in forced {
+            let width = engine.config().index_topk;
+            engine.force_entries(block, &entries[at * width..(at + len) * width])?;
+        }
         let feed = Feed { seq, tokens: &ids[at..at + len], want: Want::All };
         let logits = engine.step(&[feed])?;
         let (count, row) = (logits.len(), logits.values().len() / logits.len().max(1));

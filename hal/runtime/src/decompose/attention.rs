@@ -179,7 +179,8 @@ impl Tiles<'_> {
         };
         let keys = r.as_type(&keys, d.act);
         let (batch, rows) = (keys.dim(0), count * d.heads / keys.dim(0));
-        let grouped = |x: &Operand| x.merge(0).split(0, batch, rows);
+        // Queries used in place may lie apart; those gathered into tiles are contiguous.
+        let grouped = |x: &Operand| if batch == count { x.clone() } else { x.merge(0).split(0, batch, rows) };
         r.batched_into(&grouped(q), &keys, true, d.scale, false, &grouped(&scores));
         match &self.idx {
             Some(idx) => {

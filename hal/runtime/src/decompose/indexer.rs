@@ -119,7 +119,8 @@ impl Tiles<'_> {
         let keys = keys.split(0, count, pages).split(2, pe, d.width).merge(1);
         let keys = r.as_type(&keys, d.act);
         let q = self.q.slice(0, first * tile, count * tile).split(1, d.heads, d.width);
-        let q = q.merge(0).split(0, count, tile * d.heads);
+        // Rows gathered into tiles are contiguous; rows used in place may lie apart.
+        let q = if tile == 1 { q } else { q.merge(0).split(0, count, tile * d.heads) };
         let dots = r.temp(DType::F32, [count, tile * d.heads, entries]);
         r.batched_into(&q, &keys, true, 1.0, false, &dots);
         r.map_into(&dots, Func::Relu, Affine::default(), &dots);
