@@ -8,11 +8,8 @@ use std::sync::LazyLock;
 
 /// Quantised, official names; plain, library names.
 static CONFIGS: LazyLock<[Config; 2]> = LazyLock::new(|| {
-    [
-        include_str!("../configs/official.json"),
-        include_str!("../configs/library.json"),
-    ]
-    .map(|text| Config::from_slice("config.json", text.as_bytes()).expect("the config is good"))
+    [include_str!("../configs/official.json"), include_str!("../configs/library.json")]
+        .map(|text| Config::from_slice("config.json", text.as_bytes()).expect("the config is good"))
 });
 
 /// The first byte chooses the config and what the rest is: a whole file, or the text of a header
