@@ -218,3 +218,38 @@ fn stored_entries_are_rounded_to_codes_that_packed_rows_hold_exactly() {
     assert_eq!(rows[0], rows[1]);
     assert!(rows[0].iter().any(|&x| x != 0.0));
 }
+
+#[test]
+fn with_bf16_the_pooled_value_is_rounded_before_its_norm() {
+    let mut bench = Bench::new();
+    // Equal gates: the pooled values are 1 + 3/512, which BF16 rounds to 1 + 4/512, and 3.125.
+    let proj = bench.put(DType::F32, [2, 4], &[1.0, 3.0, 0.0, 0.0, 1.0 + 3.0 / 256.0, 3.25, 0.0, 0.0]);
+    let ape = bench.put(DType::F32, [2, 4], &[0.0; 8]);
+    let gain = bench.put(DType::F32, [2], &[1.0015, 1.0]);
+    let rope = bench.put(DType::F32, [2, 2], &[1.0, 0.0, 1.0, 0.0]);
+    let (state, pool) = (bench.empty(DType::F32, [3, 2, 4]), bench.empty(DType::BF16, [3, 1, 2]));
+    let (pt, seqs, close) = (bench.ints([1, 1], &[2]), bench.ints([1, 4], &[2, 0, 0, 2]), bench.ints([1, 2], &[0, 0]));
+    let toks = bench.ints([2, 4], &[0, 2, 0, 1, 1, 2, 0, 1]);
+    let d = Update {
+        rows: 2,
+        seqs: 1,
+        closings: 1,
+        ratio: 2,
+        overlap: false,
+        width: 2,
+        rotary: 2,
+        positions: 2,
+        ring: 2,
+        slots: 3,
+        eps: EPS,
+        hadamard: false,
+        quant: RowQuant::None,
+        pages: PageSpace { pages: 3, entries: 1, table: 1 },
+        format: RowFormat::Plain(DType::BF16),
+        weight: DType::F32,
+        act: DType::BF16,
+    };
+    bench.run(d, &[proj, ape, gain, rope, state, pool, pt, toks, seqs, close].map(Some)).unwrap();
+    // Without the rounding the first channel would be 222/512.
+    assert_eq!(get(&pool)[4], 223.0 / 512.0);
+}

@@ -198,3 +198,23 @@ fn experts_add_up_in_the_list_and_absent_or_foreign_ones_add_nothing() {
     assert_close(&y, &expected, 8.0 * F32_NOISE);
     assert_eq!(y[2 * WIDTH..], acc[2 * WIDTH..], "no expert here: the sum is exact");
 }
+
+#[test]
+fn with_bf16_the_hidden_values_are_rounded_before_the_second_product() {
+    let mut bench = Bench::new();
+    let (width, inter, act) = (3, 2, DType::BF16);
+    let x = noisy(&mut bench, act, &[1, width], "rounded mlp x");
+    let w13 = noisy(&mut bench, act, &[2 * inter, width], "rounded mlp w13");
+    let w2 = noisy(&mut bench, act, &[width, inter], "rounded mlp w2");
+    let y = bench.empty(act, [1, width]);
+    let plain = WeightFormat::Plain(act);
+    let d = Mlp { rows: 1, width, inter, w13: plain, w2: plain, limit: 10.0, a_quant: ActQuant::None, act };
+    let judged = bench.judge(d, &[x, w13, w2, y].map(Some));
+    let (x, w13, w2) = (get(&x), get(&w13), get(&w2));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let up: Vec<f64> = w13.chunks(width).map(|w| dot(w, &x)).collect();
+    let hidden: Vec<f64> =
+        (0..inter).map(|i| round(act, silu(up[i].min(10.0)) * up[inter + i].clamp(-10.0, 10.0))).collect();
+    let expected: Vec<f64> = w2.chunks(inter).map(|w| dot(w, &hidden)).collect();
+    assert_close(&judged[0].nums().iter().map(|x| x.v).collect::<Vec<_>>(), &expected, 1e-12);
+}
