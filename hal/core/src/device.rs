@@ -36,7 +36,7 @@ use std::time::Duration;
 pub struct Args<'a> {
     /// The views. `None` stands for an optional argument that the descriptor leaves out.
     pub views: &'a [Option<View>],
-    /// Scratch memory of at least [`Plan::workspace`] bytes, undefined before and after.
+    /// Scratch memory of at least [`Plan::workspace`] bytes, aligned to `Caps::alignment`, undefined before and after.
     pub workspace: Mem,
     /// Number of leading rows that matter, at most the plan's capacity. It may shorten work and never changes a valid row.
     pub rows_hint: usize,

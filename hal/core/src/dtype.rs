@@ -69,6 +69,11 @@ impl DType {
         (elements * self.bits()).div_ceil(8)
     }
 
+    /// [`DType::bytes`], or `None` where the count leaves the address space.
+    pub fn checked_bytes(self, elements: usize) -> Option<usize> {
+        Some(elements.checked_mul(self.bits())?.div_ceil(8))
+    }
+
     /// True for types that hold real numbers without a separate scale.
     pub const fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F16 | DType::BF16)

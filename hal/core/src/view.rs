@@ -262,7 +262,7 @@ impl View {
 
     /// Bytes from element 0 to the end of the last element that the view reaches.
     pub fn extent_bytes(&self) -> usize {
-        self.extent().map_or(0, |n| self.dtype.bytes(n))
+        self.extent().and_then(|n| self.dtype.checked_bytes(n)).unwrap_or(usize::MAX)
     }
 
     /// Fails if any element lies outside the memory of the view.
@@ -272,7 +272,7 @@ impl View {
         }
         let fits = self
             .extent()
-            .and_then(|n| self.offset.checked_add(self.dtype.bytes(n)))
+            .and_then(|n| self.offset.checked_add(self.dtype.checked_bytes(n)?))
             .is_some_and(|end| end <= self.mem.len);
         if fits {
             return Ok(());
@@ -413,6 +413,13 @@ mod tests {
     fn a_view_past_its_buffer_is_refused() {
         let short = Mem { addr: 0, len: 95 };
         assert!(View::contiguous(short, DType::F32, [3, 8]).is_err());
+    }
+
+    #[test]
+    fn a_stride_past_the_address_space_is_refused() {
+        let mut v = view(&[3, 8]);
+        v.strides[0] = 1 << 60;
+        assert!(v.check_bounds().is_err());
     }
 
     #[test]

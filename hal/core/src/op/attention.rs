@@ -1,6 +1,6 @@
 //! Latent projections, queries, and attention over window and gathered entries (deepseek-v4.md 4).
 
-use super::{PageSpace, RowQuant, row_len, row_type};
+use super::{PageSpace, RowQuant, product, row_len, row_type};
 use crate::{DType, RowFormat};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ super::operators! {
         /// Key-value rows of this step.
         write kv = d.act, [d.rows, d.head];
     }
-    flops(d) = d.rows * (4 * d.q_lora + 7 * d.head);
+    flops(d) = product([4, d.rows, d.q_lora]) + product([7, d.rows, d.head]);
 
     /// Norm of each head without a weight, then rope, in place.
     Fused "attention.query" Query QueryArgs {
@@ -88,7 +88,7 @@ super::operators! {
         /// Step column `toks`.
         read toks = DType::I32, [d.rows, 4];
     }
-    flops(d) = 7 * d.rows * d.heads * d.head;
+    flops(d) = product([7, d.rows, d.heads, d.head]);
 
     /// Attention of each row over its window and its compressed entries, one key-value row for all heads, with one sink logit a head.
     /// Keys in order: positions `max(0, t-window+1)..=t` (from `kv` if in this step, else from the ring as it was), then the entries,
@@ -158,9 +158,9 @@ super::operators! {
         /// Attention output of each head.
         write o = d.act, [d.rows, d.heads, d.head];
     }
-    flops(d) = 4 * d.rows * d.heads * d.head * (d.window + match d.entries {
+    flops(d) = product([4, d.rows, d.heads, d.head, d.window]) + product([4, d.rows, d.heads, d.head, match d.entries {
         Entries::None => 0,
         Entries::Listed(k) => k,
         Entries::All => d.pages.capacity(),
-    });
+    }]);
 }

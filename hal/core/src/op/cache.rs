@@ -27,7 +27,7 @@ super::operators! {
         /// Pool rows.
         write phys = DType::I32, [d.rows, d.count];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// Stores the step's key-value rows: `ring[slot, pos mod ring] = kv[t]`, only the last `ring` rows of a sequence. Always after attention, never before.
     Fused "cache.store" Store StoreArgs {
@@ -58,7 +58,7 @@ super::operators! {
         /// Step column `seqs`.
         read seqs = DType::I32, [d.seqs, 4];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// `t[to[i]] = t[from[i]]`; the two sets are disjoint, a negative index skips. Forks and snapshots, of slots and of pages.
     Fused "cache.copy_rows" CopyRows CopyRowsArgs {
@@ -79,5 +79,5 @@ super::operators! {
         /// Rows to write.
         read to = DType::I32, [d.count];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 }

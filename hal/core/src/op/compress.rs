@@ -1,6 +1,6 @@
 //! Pooling of windows of positions into compressed entries (deepseek-v4.md 4.3, 4.4, 5).
 
-use super::{PageSpace, RowQuant, row_len, row_type};
+use super::{PageSpace, RowQuant, product, row_len, row_type};
 use crate::{DType, RowFormat};
 
 super::operators! {
@@ -79,7 +79,7 @@ super::operators! {
         /// Step column `close` of the ratio.
         read close = DType::I32, [d.closings, 2];
     }
-    flops(d) = 6 * d.closings * halves(d.overlap) * d.ratio * d.width;
+    flops(d) = product([6, d.closings, halves(d.overlap), d.ratio, d.width]);
 }
 
 /// Halves of a projection row: A for the next entry and B for its own, or one.

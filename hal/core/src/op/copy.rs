@@ -19,7 +19,7 @@ super::operators! {
         /// Destination.
         write y = d.output, d.shape;
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// Sets every element to one value.
     Core "copy.fill" Fill FillArgs {
@@ -34,7 +34,7 @@ super::operators! {
         /// Destination.
         write y = d.dtype, d.shape;
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// `y[i] = src[idx[i]]`. An absent index gives zeros.
     Core "copy.gather" Gather GatherArgs {
@@ -57,7 +57,7 @@ super::operators! {
         /// Gathered rows.
         write y = d.dtype, [d.count, d.width];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// `dst[idx[i]] = src[i]`. An absent index is skipped; an index that occurs twice is legal in trash rows only.
     Core "copy.scatter" Scatter ScatterArgs {
@@ -80,7 +80,7 @@ super::operators! {
         /// Source rows; may lie apart.
         read src = d.dtype, [d.count, d.width];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// `y[i, q] = x[i, idx[i, q]]`. An absent index gives zero.
     Core "copy.take" Take TakeArgs {
@@ -101,7 +101,7 @@ super::operators! {
         /// Taken elements.
         write y = d.dtype, [d.rows, d.count];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// Joins two to four tensors along the middle axis. Rows of the result may lie apart.
     Core "copy.concat" Concat ConcatArgs {
@@ -129,5 +129,5 @@ super::operators! {
         /// Joined tensor.
         write y = d.dtype, [d.pre, d.lens.iter().sum(), d.post];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 }

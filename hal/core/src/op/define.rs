@@ -38,6 +38,13 @@ macro_rules! operators {
             };
 
             fn require(&self) -> $crate::Result<()> {
+                // Sizes first: the relations and shapes below multiply them.
+                $(if !$crate::op::Sane::sane(&self.$field) {
+                    return Err($crate::Error::descriptor(
+                        <Self as $crate::op::Kind>::KIND, stringify!($field), format_args!("{:?}", self.$field),
+                        "sizes up to 2^31 and finite numbers",
+                    ));
+                })*
                 $(let $r = self;
                 $(if !($cond) {
                     return Err($crate::Error::descriptor(
@@ -60,7 +67,7 @@ macro_rules! operators {
 
             fn flops(&self) -> f64 {
                 let $f = self;
-                ($flops) as f64
+                $flops
             }
         }
 

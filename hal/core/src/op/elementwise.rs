@@ -1,5 +1,6 @@
 //! Element-wise maps, reductions and scans, f32 inside. Inputs and outputs may have any strides.
 
+use super::product;
 use crate::{DType, Shape};
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +131,7 @@ super::operators! {
         /// Result; may be x.
         write y = d.output, d.shape;
     }
-    flops(d) = 4 * d.shape.elements();
+    flops(d) = product([4, d.shape.elements()]);
 
     /// `y = a op b` with broadcasting; division is `scale * a / (b + eps)`.
     Core "elementwise.binary" Binary BinaryArgs {
@@ -165,7 +166,7 @@ super::operators! {
         /// Result; may be an operand of the same shape.
         write y = d.output, d.shape;
     }
-    flops(d) = d.shape.elements();
+    flops(d) = product([d.shape.elements()]);
 
     /// `y = (a cmp b) ? p : q`; b, p and q are tensors or constants. Comparisons with NaN are false.
     Core "elementwise.where" Where WhereArgs {
@@ -204,7 +205,7 @@ super::operators! {
         /// Result; may be an operand of the same shape and type.
         write y = d.dtype, d.shape;
     }
-    flops(d) = d.shape.elements();
+    flops(d) = product([d.shape.elements()]);
 
     /// Combines the middle axis. The order is free, but fixed for a plan.
     Core "elementwise.reduce" Reduce ReduceArgs {
@@ -229,7 +230,7 @@ super::operators! {
         /// Result.
         write y = d.output, [d.pre, d.post];
     }
-    flops(d) = d.pre * d.len * d.post;
+    flops(d) = product([d.pre, d.len, d.post]);
 
     /// Softmax over the middle axis; subtracts the maximum.
     Core "elementwise.softmax" Softmax SoftmaxArgs {
@@ -246,7 +247,7 @@ super::operators! {
         /// Probabilities; may be x.
         write y = DType::F32, [d.pre, d.len, d.post];
     }
-    flops(d) = 4 * d.pre * d.len * d.post;
+    flops(d) = product([4, d.pre, d.len, d.post]);
 
     /// Running sum along a row; exclusive leaves the element itself out.
     Core "elementwise.cumsum" Cumsum CumsumArgs {
@@ -263,5 +264,5 @@ super::operators! {
         /// Sums.
         write y = DType::F32, [d.rows, d.len];
     }
-    flops(d) = d.rows * d.len;
+    flops(d) = product([d.rows, d.len]);
 }

@@ -27,7 +27,7 @@ super::operators! {
         /// Residual streams.
         write x = d.act, [d.rows, d.copies, d.width];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// Token ids of a step: a literal id (>= 0), or `-1-i` for the i-th token that the device sampled last for the row's slot.
     /// Lets decoding go on before the host has read a token. Padding rows give 0.
@@ -47,5 +47,5 @@ super::operators! {
         /// Token ids.
         write ids = DType::I32, [d.rows];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 }

@@ -1,6 +1,6 @@
 //! Matrix products. Weights are `[out, in]`; accumulation is f32, for F8 operands in blocks of 128 products.
 
-use super::ActQuant;
+use super::{ActQuant, product};
 use crate::{DType, WeightFormat};
 
 super::operators! {
@@ -34,7 +34,7 @@ super::operators! {
         /// Result; rows may lie apart. Read first when accumulating.
         update y = d.output, [d.rows, d.outer];
     }
-    flops(d) = 2 * d.rows * d.inner * d.outer;
+    flops(d) = product([2, d.rows, d.inner, d.outer]);
 
     /// `y[i] = alpha * a[i] b[i] (+ y[i])` for each of `batch` pairs. Any stride is legal except along the last axis.
     Core "gemm.batched" Batched BatchedArgs {
@@ -67,7 +67,7 @@ super::operators! {
         /// Results; read first when accumulating.
         update y = d.output, [d.batch, d.m, d.n];
     }
-    flops(d) = 2 * d.batch * d.m * d.inner * d.n;
+    flops(d) = product([2, d.batch, d.m, d.inner, d.n]);
 
     /// `y[i] = x[i] w[g]^T`, rows sorted by group, `counts[g]` rows in group g. Rows past the sum of counts are unspecified.
     /// The weight of a group without rows is not read.
@@ -97,5 +97,5 @@ super::operators! {
         /// Results in the order of x.
         write y = d.output, [d.rows, d.outer];
     }
-    flops(d) = 2 * d.rows * d.inner * d.outer;
+    flops(d) = product([2, d.rows, d.inner, d.outer]);
 }

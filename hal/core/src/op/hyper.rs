@@ -1,5 +1,6 @@
 //! Hyper-connections: mixing of the residual streams (deepseek-v4.md 3.2). All f32 inside.
 
+use super::product;
 use crate::DType;
 
 /// Coefficients of one hyper-connection: `streams` before, `streams` after, `streams^2` between.
@@ -50,7 +51,7 @@ super::operators! {
         /// Mixing of the streams: from row, to column.
         write comb = DType::F32, [d.rows, d.streams, d.streams];
     }
-    flops(d) = 2 * mix(d.streams) * d.streams * d.width * d.rows + 8 * d.width * d.rows;
+    flops(d) = product([2, mix(d.streams), d.streams, d.width, d.rows]) + product([8, d.width, d.rows]);
 
     /// Softmax of each row plus eps, then columns, then `iters-1` times rows and columns, divided by their sum plus eps.
     Fused "hyper.sinkhorn" Sinkhorn SinkhornArgs {
@@ -72,7 +73,7 @@ super::operators! {
         /// Nearly doubly stochastic matrices; columns sum to 1.
         write comb = DType::F32, [d.rows, d.streams, d.streams];
     }
-    flops(d) = 4 * d.iters * d.streams * d.streams * d.rows;
+    flops(d) = product([4, d.iters, d.streams, d.streams, d.rows]);
 
     /// `y[k] = post[k] * out + sum_j comb[j, k] * x[j]`, one rounding. `y` may be `x`.
     Fused "hyper.post" Post PostArgs {
@@ -97,7 +98,7 @@ super::operators! {
         /// New residual streams.
         write y = d.act, [d.rows, d.streams, d.width];
     }
-    flops(d) = 2 * (d.streams + 1) * d.streams * d.width * d.rows;
+    flops(d) = product([2, d.streams + 1, d.streams, d.width, d.rows]);
 
     /// Collapses the streams of the wanted rows: `y = sum_j (sigmoid(g*scale+base)[j] + hc_eps) x[j]`, rounded, then normalised if a weight is given.
     Fused "hyper.head" Head HeadArgs {
@@ -134,5 +135,5 @@ super::operators! {
         /// Collapsed rows.
         write y = d.act, [d.wanted, d.width];
     }
-    flops(d) = 2 * d.wanted * d.streams * d.width * (d.streams + 1);
+    flops(d) = product([2, d.wanted, d.streams, d.width, d.streams + 1]);
 }

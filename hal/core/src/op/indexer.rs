@@ -1,6 +1,6 @@
 //! The lightning indexer: which compressed entries a row attends to (deepseek-v4.md 4.5).
 
-use super::{PageSpace, RowQuant, row_len, row_type};
+use super::{PageSpace, RowQuant, product, row_len, row_type};
 use crate::{DType, RowFormat};
 
 super::operators! {
@@ -36,7 +36,7 @@ super::operators! {
         /// Step column `toks`.
         read toks = DType::I32, [d.rows, 4];
     }
-    flops(d) = 3 * d.rows * d.heads * d.rotary;
+    flops(d) = product([3, d.rows, d.heads, d.rotary]);
 
     /// Scores every visible entry and keeps the best `keep`: `s(t, j) = (width * heads)^-1/2 * sum_h w_h * relu(q_h . k_j)`, f32, for `j < (pos+1)/ratio`.
     /// The result is ascending by entry, -1 at the end; with fewer visible entries, all of them. Ties: lowest entry. A NaN score ranks below every number.
@@ -84,5 +84,5 @@ super::operators! {
         /// Their scores; unspecified where `idx` is -1.
         write scores if (d.with_scores) = DType::F32, [d.rows, d.keep];
     }
-    flops(d) = 2 * d.rows * d.heads * (d.width + 1) * d.pages.capacity();
+    flops(d) = product([2, d.rows, d.heads, d.width + 1, d.pages.capacity()]);
 }

@@ -35,7 +35,7 @@ pub use docs::catalogue_markdown;
 pub use types::*;
 
 pub(crate) use define::{catalogue, operators};
-pub(crate) use types::{Descriptor, DynDescriptor, Kind, required};
+pub(crate) use types::{Descriptor, DynDescriptor, Kind, Sane, product, required};
 
 catalogue! {
     EmbedLookup(embed::Lookup),
@@ -99,6 +99,14 @@ mod tests {
         for kind in OpKind::ALL {
             assert!(FAMILIES.contains(&kind.family()), "{}", kind.name());
         }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_they_are_multiplied() {
+        let op: Op = moe::Group { rows: usize::MAX / 2, choices: 8, first: 0, local: 4 }.into();
+        assert_eq!(op.check().unwrap_err().kind(), crate::ErrorKind::InvalidDescriptor);
+        let op: Op = moe::Group { rows: 1 << 31, choices: 1 << 31, first: 0, local: 4 }.into();
+        assert_eq!(op.check().unwrap_err().kind(), crate::ErrorKind::InvalidDescriptor);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Routing and experts (deepseek-v4.md 6).
 
-use super::ActQuant;
+use super::{ActQuant, product};
 use crate::{DType, WeightFormat};
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ super::operators! {
         /// Pairs of each local expert.
         write counts = DType::I32, [d.local];
     }
-    flops(_d) = 0;
+    flops(_d) = 0.0;
 
     /// Scores `s = sqrt(softplus(x gate^T))` in f32, chooses experts, and gives their weights `s / (sum s + 1e-20) * scale`.
     /// The bias decides the choice and never enters a weight. Order: by biased score (ties: lowest expert), or the table's. Padding rows give -1.
@@ -84,7 +84,7 @@ super::operators! {
         /// Logits of the gate.
         write logits if (d.with_logits) = DType::F32, [d.rows, d.experts];
     }
-    flops(d) = 2 * d.rows * d.width * d.experts;
+    flops(d) = product([2, d.rows, d.width, d.experts]);
 
     /// `y = silu(min(g, limit)) * clamp(u, -limit, limit) * wt`, with g the first and u the second half of a row; f32 inside, one rounding.
     Fused "moe.swiglu" Swiglu SwigluArgs {
@@ -109,7 +109,7 @@ super::operators! {
         /// Hidden values.
         write y = d.output, [d.rows, d.inter];
     }
-    flops(d) = 6 * d.rows * d.inter;
+    flops(d) = product([6, d.rows, d.inter]);
 
     /// The shared expert: `w2 swiglu(w13 x)`.
     Fused "moe.mlp" Mlp MlpArgs {
@@ -144,7 +144,7 @@ super::operators! {
         /// Result.
         write y = d.act, [d.rows, d.width];
     }
-    flops(d) = 6 * d.rows * d.width * d.inter;
+    flops(d) = product([6, d.rows, d.width, d.inter]);
 
     /// The routed experts: `y = acc + sum over choices of w2[e] q(swiglu(w13[e] q(x)) * wt)`, summed in list order in f32, one rounding.
     /// Absent and foreign experts add exactly 0.
@@ -194,5 +194,5 @@ super::operators! {
         /// Result; may be `acc`.
         write y = d.act, [d.rows, d.width];
     }
-    flops(d) = 6 * d.rows * d.choices * d.width * d.inter;
+    flops(d) = product([6, d.rows, d.choices, d.width, d.inter]);
 }

@@ -1,5 +1,6 @@
 //! Root-mean-square normalisation.
 
+use super::product;
 use crate::DType;
 
 super::operators! {
@@ -29,5 +30,5 @@ super::operators! {
         /// Normalised vectors.
         write y = d.output, [d.rows, d.heads, d.width];
     }
-    flops(d) = 4 * d.rows * d.heads * d.width;
+    flops(d) = product([4, d.rows, d.heads, d.width]);
 }

@@ -1,6 +1,6 @@
 //! Number formats: rounding to a code grid, expanding codes, making codes (deepseek-v4.md 2.2).
 
-use super::QuantKind;
+use super::{QuantKind, product};
 use crate::{DType, WeightFormat};
 
 super::operators! {
@@ -29,7 +29,7 @@ super::operators! {
         /// Rounded values.
         write y = d.dtype, [d.rows, d.heads, d.width];
     }
-    flops(d) = 6 * d.rows * d.heads * d.width;
+    flops(d) = product([6, d.rows, d.heads, d.width]);
 
     /// Expands codes times scales to plain numbers; exact in BF16 for E8M0 scales. For load time.
     Core "quant.dequant" Dequant DequantArgs {
@@ -51,7 +51,7 @@ super::operators! {
         /// Values.
         write y = d.output, [d.rows, d.width];
     }
-    flops(d) = d.rows * d.width;
+    flops(d) = product([d.rows, d.width]);
 
     /// Makes codes and E8M0 scales that several gemms can share. No decomposition: only a backend that wants it is given it.
     Fused "quant.quantize" Quantize QuantizeArgs {
@@ -77,5 +77,5 @@ super::operators! {
         /// Scales.
         write scale = DType::E8M0, [d.rows, d.width / d.group.max(1)];
     }
-    flops(d) = 4 * d.rows * d.width;
+    flops(d) = product([4, d.rows, d.width]);
 }

@@ -1,5 +1,6 @@
 //! Rotary position embedding, interleaved pairs, last channels only (deepseek-v4.md 3.3).
 
+use super::product;
 use crate::DType;
 
 super::operators! {
@@ -27,5 +28,5 @@ super::operators! {
         /// Cosine and sine of each pair, side by side.
         read cs = DType::F32, [d.rows, d.rotary];
     }
-    flops(d) = 3 * d.rows * d.heads * d.rotary;
+    flops(d) = product([3, d.rows, d.heads, d.rotary]);
 }

@@ -1,5 +1,6 @@
 //! The best of a row, and choosing a token.
 
+use super::product;
 use crate::DType;
 
 /// Sampling parameters of a row, in the order of `par`'s columns; the rest are reserved and 0.
@@ -30,7 +31,7 @@ super::operators! {
         /// Their places.
         write idx = DType::I32, [d.rows, d.keep];
     }
-    flops(d) = d.rows * d.width;
+    flops(d) = product([d.rows, d.width]);
 
     /// Chooses a token for each wanted row. Temperature 0: the largest logit, lowest id on ties. Otherwise, in this order: repetition penalty
     /// (seen tokens: positive logits divided, negative multiplied), temperature, probabilities over the whole vocabulary, cut to the `candidates`
@@ -74,5 +75,5 @@ super::operators! {
         /// Logarithm of the token's probability after temperature, before the cuts.
         write logprob = DType::F32, [d.wanted];
     }
-    flops(d) = 8 * d.wanted * d.vocab;
+    flops(d) = product([8, d.wanted, d.vocab]);
 }

@@ -115,6 +115,95 @@ pub(crate) trait Kind {
     const KIND: OpKind;
 }
 
+/// Whether a descriptor field is small enough to compute shapes with: a product of two stays within 64 bits.
+pub(crate) trait Sane {
+    fn sane(&self) -> bool;
+}
+
+/// No size of a descriptor comes near this.
+const MAX_SIZE: usize = 1 << 31;
+
+impl Sane for usize {
+    fn sane(&self) -> bool {
+        *self <= MAX_SIZE
+    }
+}
+
+impl Sane for f32 {
+    fn sane(&self) -> bool {
+        !self.is_nan()
+    }
+}
+
+impl<const N: usize> Sane for [usize; N] {
+    fn sane(&self) -> bool {
+        self.iter().all(Sane::sane)
+    }
+}
+
+impl Sane for Shape {
+    fn sane(&self) -> bool {
+        self.dims().iter().all(Sane::sane)
+    }
+}
+
+impl Sane for PageSpace {
+    fn sane(&self) -> bool {
+        [self.pages, self.entries, self.table].sane()
+    }
+}
+
+impl Sane for WeightFormat {
+    fn sane(&self) -> bool {
+        match self {
+            WeightFormat::Plain(_) => true,
+            WeightFormat::Blocked { block, .. } => block.0 > 0 && block.1 > 0,
+        }
+    }
+}
+
+/// Fields that are no sizes.
+macro_rules! always_sane {
+    ($($ty:ty),*) => {$(impl Sane for $ty {
+        fn sane(&self) -> bool {
+            true
+        }
+    })*};
+}
+always_sane!(bool, DType, Option<DType>, RowFormat, ActQuant, QuantKind, RowQuant);
+always_sane!(
+    super::elementwise::Func,
+    super::elementwise::Arith,
+    super::elementwise::Cmp,
+    super::elementwise::Reduction
+);
+
+impl Sane for super::elementwise::Source {
+    fn sane(&self) -> bool {
+        match self {
+            super::elementwise::Source::Tensor(shape) => shape.sane(),
+            super::elementwise::Source::Const(_) => true,
+        }
+    }
+}
+
+impl Sane for super::attention::Entries {
+    fn sane(&self) -> bool {
+        !matches!(self, super::attention::Entries::Listed(k) if !k.sane())
+    }
+}
+
+impl Sane for super::moe::Routing {
+    fn sane(&self) -> bool {
+        !matches!(self, super::moe::Routing::Hash(rows) if !rows.sane())
+    }
+}
+
+/// A product of sizes as a float: it may leave the integers.
+pub(crate) fn product<const N: usize>(factors: [usize; N]) -> f64 {
+    factors.iter().map(|&f| f as f64).product()
+}
+
 /// The object-safe part of [`Descriptor`].
 pub(crate) trait DynDescriptor {
     fn require(&self) -> Result<()>;
@@ -167,7 +256,8 @@ impl Op {
     pub fn check(&self) -> Result<()> {
         self.descriptor().require()?;
         for arg in self.arg_types().iter().filter(|a| a.present) {
-            let elements = arg.shape.dims().iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+            let elements =
+                arg.shape.dims().iter().try_fold(1usize, |n, &d| n.checked_mul(d).filter(|&n| n <= MAX_ELEMENTS));
             if !elements.is_some_and(|n| (1..=MAX_ELEMENTS).contains(&n)) {
                 return Err(Error::new(
                     ErrorKind::InvalidDescriptor,
