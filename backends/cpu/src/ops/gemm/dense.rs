@@ -96,6 +96,9 @@ impl Dense<'_> {
     }
 }
 
+/// The same, for the rows of one task, which may change its own state.
+pub(crate) type EmitLocal<'a> = dyn FnMut(usize, usize, usize, &mut [f32]) + 'a;
+
 /// A task-local product: packs blocks of rows in the thread's own scratch. For experts, whose rows are few.
 pub(crate) struct Local {
     inner: usize,
@@ -129,7 +132,7 @@ impl Local {
         segments: &[std::ops::Range<usize>],
         scratch: &mut [f32],
         load: &dyn Fn(usize, &mut [f32]),
-        emit: &mut dyn FnMut(usize, usize, usize, &mut [f32]),
+        emit: &mut EmitLocal<'_>,
     ) {
         let (packed, scratch) = scratch.split_at_mut(Group::size(self.block, self.inner));
         for first in (0..rows).step_by(self.block) {

@@ -59,8 +59,7 @@ impl Group {
     pub(crate) unsafe fn pack(&self, first: usize, scratch: &mut [f32], load: &dyn Fn(usize, &mut [f32])) {
         let (width, inner) = (padded(self.inner), self.inner);
         // SAFETY: the step lies in the group.
-        let packed =
-            unsafe { std::slice::from_raw_parts_mut(self.data.get().add(first * width), self.step() * width) };
+        let packed = unsafe { std::slice::from_raw_parts_mut(self.data.get().add(first * width), self.step() * width) };
         if !self.tiled {
             load(first, &mut packed[..inner]);
             packed[inner..].fill(0.0);
@@ -247,4 +246,3 @@ pub(crate) unsafe fn store(y: &Tensor, place: usize, values: &mut [f32], accumul
     // SAFETY: passed on to the caller.
     unsafe { y.store(place, values, simd) };
 }
-

@@ -144,10 +144,10 @@ impl Pass<'_> {
         let groups = Mem { addr: self.workspace.addr + self.layout.groups.start as u64, len: self.layout.groups.bytes };
         // SAFETY: passed on to the caller.
         let groups = unsafe { Groups::new(groups, d.local, count, |e| next[e + 1] - next[e]) };
-        for pair in 0..count {
-            places[pair] = -1;
+        for (pair, place) in places.iter_mut().enumerate().take(count) {
+            *place = -1;
             if let Some(e) = expert(pair) {
-                places[pair] = next[e];
+                *place = next[e];
                 pairs[next[e] as usize] = pair as i32;
                 next[e] += 1;
             }

@@ -101,57 +101,82 @@ pub(super) unsafe fn dots(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -
     }
 }
 
+/// Elements that a pair of rows is multiplied by before the other pair takes its turn: the activations stay in the first-level cache.
+const SPAN: usize = 512;
+
+/// Rows multiplied together. Two keep everything of the inner loop in registers.
+const PAIR: usize = 2;
+
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn dots_of<W: Widen, const SCALED: bool>(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
-    let rows = outs.map(|out| w.row(out));
-    let mut sums = [[_mm256_setzero_ps(); 2]; DOTS];
+    let mut sums = [[[_mm256_setzero_ps(); 2]; PAIR]; DOTS / PAIR];
     let whole = whole_chunks(w);
-    let (mut k, mut block) = (0, 0);
-    let cols = w.scales.map_or(whole, |s| s.cols);
+    // Spans are cut where scales change.
+    let cols = w.scales.map_or(SPAN, |s| s.cols);
+    let span = SPAN.div_ceil(cols) * cols;
+    let (outs, _) = outs.as_chunks::<PAIR>();
+    for start in (0..whole).step_by(span) {
+        let end = (start + span).min(whole);
+        for (outs, sums) in outs.iter().zip(&mut sums) {
+            // SAFETY: passed on to the caller; the span lies in the rows.
+            unsafe { *sums = pair::<W, SCALED>(w, outs, a, start..end, cols, *sums) };
+        }
+    }
+    for (outs, sums) in outs.iter().zip(&mut sums) {
+        for k in (whole..w.inner).step_by(LANES) {
+            for (out, sum) in outs.iter().zip(&mut *sums) {
+                // SAFETY: activations reach to whole lanes; the general path stops at the end of the row.
+                let ([w0, w1], a0, a1) =
+                    unsafe { (general(w, *out, k), _mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8))) };
+                *sum = [_mm256_fmadd_ps(w0, a0, sum[0]), _mm256_fmadd_ps(w1, a1, sum[1])];
+            }
+        }
+    }
+    let mut out = [0.0; DOTS];
+    for (out, [low, high]) in out.iter_mut().zip(sums.as_flattened()) {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: the array has room for both halves.
+        unsafe {
+            _mm256_storeu_ps(lanes.as_mut_ptr(), *low);
+            _mm256_storeu_ps(lanes.as_mut_ptr().add(8), *high);
+        }
+        *out = reduce(&lanes);
+    }
+    out
+}
+
+/// Adds the products of whole chunks of two rows to their lanes. The range begins at a block of scales.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn pair<W: Widen, const SCALED: bool>(
+    w: &WeightRows,
+    outs: &[usize; PAIR],
+    a: *const f32,
+    range: Range<usize>,
+    cols: usize,
+    mut sums: [[__m256; 2]; PAIR],
+) -> [[__m256; 2]; PAIR] {
+    let rows = outs.map(|out| w.row(out));
     let scale_rows = w.scales.map(|s| outs.map(|out| s.row(out)));
-    while k < whole {
-        let end = (k + cols).min(whole);
+    for (block, start) in (range.start / cols..).zip(range.clone().step_by(cols)) {
         // SAFETY: the caller promises the rows, so their scales exist.
         let scales =
-            scale_rows.map_or([_mm256_setzero_ps(); DOTS], |s| s.map(|s| _mm256_set1_ps(unsafe { s.at(block) })));
-        block += 1;
-        while k < end {
-            // SAFETY: the chunk lies in the rows, and activations reach to whole lanes.
-            unsafe {
-                let (a0, a1) = (_mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8)));
-                for o in 0..DOTS {
+            scale_rows.map_or([_mm256_setzero_ps(); PAIR], |s| s.map(|s| _mm256_set1_ps(unsafe { s.at(block) })));
+        for k in (start..(start + cols).min(range.end)).step_by(LANES) {
+            for o in 0..PAIR {
+                // SAFETY: the chunk lies in the row, and activations reach to whole lanes.
+                unsafe {
                     let [mut w0, mut w1] = W::load(rows[o], k);
                     if SCALED {
                         (w0, w1) = (_mm256_mul_ps(w0, scales[o]), _mm256_mul_ps(w1, scales[o]));
                     }
-                    sums[o][0] = _mm256_fmadd_ps(w0, a0, sums[o][0]);
-                    sums[o][1] = _mm256_fmadd_ps(w1, a1, sums[o][1]);
+                    sums[o][0] = _mm256_fmadd_ps(w0, _mm256_loadu_ps(a.add(k)), sums[o][0]);
+                    sums[o][1] = _mm256_fmadd_ps(w1, _mm256_loadu_ps(a.add(k + 8)), sums[o][1]);
                 }
             }
-            k += LANES;
         }
     }
-    while k < w.inner {
-        // SAFETY: as above; the general path stops at the end of the row.
-        unsafe {
-            let (a0, a1) = (_mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8)));
-            for o in 0..DOTS {
-                let [w0, w1] = general(w, outs[o], k);
-                sums[o][0] = _mm256_fmadd_ps(w0, a0, sums[o][0]);
-                sums[o][1] = _mm256_fmadd_ps(w1, a1, sums[o][1]);
-            }
-        }
-        k += LANES;
-    }
-    sums.map(|[low, high]| {
-        let mut lanes = [0.0; LANES];
-        // SAFETY: the array has room for both halves.
-        unsafe {
-            _mm256_storeu_ps(lanes.as_mut_ptr(), low);
-            _mm256_storeu_ps(lanes.as_mut_ptr().add(8), high);
-        }
-        reduce(&lanes)
-    })
+    sums
 }
 
 pub(super) unsafe fn panel(w: &WeightRows, rows: Range<usize>, dst: *mut f32) {
