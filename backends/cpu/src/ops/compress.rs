@@ -48,6 +48,9 @@ fn finish_bytes(d: &Update) -> usize {
 /// Channels that are pooled together.
 const CHANNELS: usize = 64;
 
+/// Slots times channels of one task at least: some tens of microseconds.
+const POOL_TASK: usize = 1 << 15;
+
 struct Work<'a> {
     d: &'a Update,
     simd: &'static Kernels,
@@ -95,7 +98,10 @@ fn update(op: &Op, args: &Args<'_>, ctx: &Ctx<'_>) -> Result<()> {
     // Closings fill the column from its start.
     let closings = (0..d.closings).rposition(|c| work.closing(c).is_some()).map_or(0, |last| last + 1);
     let parts = d.width.div_ceil(CHANNELS);
-    ctx.pool.run(closings * parts, &|task, _| work.pool(task / parts, task % parts * CHANNELS));
+    let grain = (POOL_TASK / (halves(d.overlap) * d.ratio * CHANNELS)).max(1);
+    ctx.pool.ranges(closings * parts, grain, &|tasks, _| {
+        tasks.for_each(|task| work.pool(task / parts, task % parts * CHANNELS));
+    });
     ctx.pool.ranges(closings, 4, &|range, thread| work.finish(range, thread));
     ctx.pool.ranges(d.rows.min(args.rows_hint), 8, &|rows, _| rows.for_each(|t| work.keep(t)));
     Ok(())

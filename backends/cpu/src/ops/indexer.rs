@@ -71,8 +71,8 @@ fn query(op: &Op, args: &Args<'_>, ctx: &Ctx<'_>) -> Result<()> {
 /// Keys that are widened and scored together: a multiple of a tile of dot products.
 const BLOCK: usize = 24;
 
-/// Entries of one task where threads share a row.
-const ENTRY_GRAIN: usize = 8 * BLOCK;
+/// Multiply-adds of one task at least where threads share a row: about ten microseconds.
+const SHARED_TASK: usize = 1 << 18;
 
 /// Sizes of the scratch memory.
 #[derive(Clone, Copy)]
@@ -140,11 +140,12 @@ fn select(op: &Op, args: &Args<'_>, ctx: &Ctx<'_>) -> Result<()> {
         });
         return Ok(());
     }
+    let grain = (SHARED_TASK / (d.heads * sizes.width)).next_multiple_of(BLOCK);
     for t in 0..rows {
         let Some(token) = token(t) else { continue };
         let visible = work.visible(token);
         if work.prepare(t, visible, 0) {
-            ctx.pool.ranges(visible, ENTRY_GRAIN, &|entries, thread| work.score(token, 0, thread, entries));
+            ctx.pool.ranges(visible, grain.max(BLOCK), &|entries, thread| work.score(token, 0, thread, entries));
         }
         work.choose(t, token, visible, 0);
     }

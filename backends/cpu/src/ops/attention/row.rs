@@ -45,21 +45,24 @@ pub(crate) fn hadamard(x: &mut [f32]) {
     x.iter_mut().for_each(|v| *v *= factor);
 }
 
-/// Rounds a row to the grid of its state (deepseek-v4.md 2.2): groups of 64 without the rotated channels, or of 32.
+/// Rounds a row to the grid of its state (deepseek-v4.md 2.2): groups of 64 without the rotated channels, or of 32. Scales are powers
+/// of two, so multiplying by the inverse is exact.
 pub(crate) fn quantise(quant: RowQuant, rotary: usize, x: &mut [f32]) {
     match quant {
         RowQuant::None => {}
         RowQuant::F8Nope => {
             let plain = x.len() - rotary;
             for group in x[..plain].chunks_exact_mut(64) {
-                let scale = exp2i(e4m3_exponent(amax(group)));
-                group.iter_mut().for_each(|v| *v = round_e4m3(*v / scale) * scale);
+                let exponent = e4m3_exponent(amax(group));
+                let (scale, inverse) = (exp2i(exponent), exp2i(-exponent));
+                group.iter_mut().for_each(|v| *v = round_e4m3(*v * inverse) * scale);
             }
         }
         RowQuant::F4All => {
             for group in x.chunks_exact_mut(32) {
-                let scale = exp2i(e2m1_exponent(amax(group)));
-                group.iter_mut().for_each(|v| *v = round_e2m1(*v / scale) * scale);
+                let exponent = e2m1_exponent(amax(group));
+                let (scale, inverse) = (exp2i(exponent), exp2i(-exponent));
+                group.iter_mut().for_each(|v| *v = round_e2m1(*v * inverse) * scale);
             }
         }
     }

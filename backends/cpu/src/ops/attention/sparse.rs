@@ -22,6 +22,9 @@ const SCORE_BLOCK: usize = 24;
 /// Keys whose values are added together: fewer trips of the sums to memory, and still inside the second-level cache.
 const VALUE_BLOCK: usize = 48;
 
+/// Multiply-adds from which on threads share a row's products: about ten microseconds of one thread.
+const SHARED_ROW: usize = 1 << 18;
+
 /// Heads are split between tasks in multiples of a tile of value products.
 const HEAD_TILE: usize = 4;
 
@@ -127,7 +130,7 @@ pub(super) fn sparse(op: &Op, args: &Args<'_>, ctx: &Ctx<'_>) -> Result<()> {
     // SAFETY: `t` is a row of the step.
     let live = (0..rows).filter(|&t| unsafe { work.toks.get(t) }.is_some()).count();
     let threads = ctx.pool.threads();
-    if live >= 2 * threads {
+    if live >= 2 * threads || sizes.keys * d.heads * sizes.width < SHARED_ROW {
         ctx.pool.run(rows, &|t, thread| {
             let Some(keys) = work.prepare(t, thread) else { return };
             work.score(&keys, thread, 0..keys.count);

@@ -132,7 +132,13 @@ fn pack(format: RowFormat, values: &[f32], rotary: usize, row: &mut [u8]) {
     }
 }
 
-/// Largest absolute value.
+/// Largest absolute value; NaN does not count.
 pub(crate) fn amax(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |m, v| m.max(v.abs()))
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    // Eight maxima side by side: one would wait for itself at every step.
+    let (mut lanes, (chunks, rest)) = ([0.0f32; 8], values.as_chunks::<8>());
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(m, v)| *m = larger(*m, v.abs()));
+    }
+    lanes.into_iter().chain(rest.iter().map(|v| v.abs())).fold(0.0, larger)
 }

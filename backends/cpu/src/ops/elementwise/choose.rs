@@ -1,10 +1,11 @@
 //! elementwise.where: the chosen elements move as bits.
 
-use super::walk::{RUN, Walk};
+use super::walk::{RUN, Walk, load};
 use crate::num::f32_to_bf16;
 use crate::ops::{Ctx, Tensor, unsupported};
+use crate::simd::Kernels;
 use omnihal::op::elementwise::{Cmp, Source, WhereArgs};
-use omnihal::{Args, DType, Op, Result};
+use omnihal::{Args, DType, Op, Result, View};
 
 /// An operand: a tensor or one number.
 #[derive(Clone, Copy)]
@@ -14,17 +15,76 @@ enum Operand<T> {
 }
 
 impl<T: Copy> Operand<T> {
-    /// Element `i` of a run.
+    /// Reads a run.
     ///
     /// # Safety
-    /// The element must lie in the view, and be of type `T`.
+    /// The run must lie in the view, whose elements must be of type `T`.
     #[inline(always)]
-    unsafe fn get(&self, place: usize) -> T {
+    unsafe fn read(&self, place: usize, step: usize, out: &mut [T]) {
         match self {
-            // SAFETY: passed on to the caller.
-            Operand::Tensor(tensor) => unsafe { tensor.at::<T>(place).read_unaligned() },
-            Operand::Const(value) => *value,
+            Operand::Const(value) => out.fill(*value),
+            // SAFETY: passed on to the caller; reads need no alignment.
+            Operand::Tensor(tensor) => unsafe {
+                if step == 1 {
+                    let from = tensor.at::<u8>(place * size_of::<T>());
+                    std::ptr::copy_nonoverlapping(from, out.as_mut_ptr().cast(), size_of_val(out));
+                } else {
+                    let element = |i: usize| tensor.at::<T>(place + i * step).read_unaligned();
+                    out.iter_mut().enumerate().for_each(|(i, v)| *v = element(i));
+                }
+            },
         }
+    }
+}
+
+/// Compares two runs.
+#[inline(always)]
+fn compare<T: PartialOrd>(cmp: Cmp, a: &[T], b: &[T], holds: &mut [bool]) {
+    let each = |f: fn(&T, &T) -> bool, holds: &mut [bool]| {
+        holds.iter_mut().zip(a.iter().zip(b)).for_each(|(h, (a, b))| *h = f(a, b));
+    };
+    match cmp {
+        Cmp::Lt => each(|a, b| a < b, holds),
+        Cmp::Ge => each(|a, b| a >= b, holds),
+        Cmp::Gt => each(|a, b| a > b, holds),
+        Cmp::Eq => each(|a, b| a == b, holds),
+    }
+}
+
+/// The two sides of the comparison.
+struct Sides {
+    cmp: Cmp,
+    a: Tensor,
+    b: Option<Tensor>,
+    /// What `a` is compared with if there is no `b`.
+    constant: f32,
+}
+
+impl Sides {
+    /// Compares a run.
+    ///
+    /// # Safety
+    /// The runs must lie in the views.
+    unsafe fn compare(&self, places: [usize; 2], steps: [usize; 2], holds: &mut [bool], simd: &Kernels) {
+        if self.a.dtype == DType::I32 {
+            // As f64, which holds every integer, so that a fractional constant keeps its meaning.
+            // SAFETY: passed on to the caller.
+            let read = |t: &Tensor, side: usize, i: usize| unsafe { t.index(places[side] + i * steps[side]) as f64 };
+            for i in 0..holds.len() {
+                let b = self.b.as_ref().map_or(self.constant as f64, |b| read(b, 1, i));
+                compare(self.cmp, &[read(&self.a, 0, i)], &[b], &mut holds[i..i + 1]);
+            }
+            return;
+        }
+        let (mut a, mut b) = ([0.0; RUN], [self.constant; RUN]);
+        // SAFETY: passed on to the caller.
+        unsafe {
+            load(&self.a, places[0], steps[0], &mut a[..holds.len()], simd);
+            if let Some(right) = &self.b {
+                load(right, places[1], steps[1], &mut b[..holds.len()], simd);
+            }
+        }
+        compare(self.cmp, &a, &b, holds);
     }
 }
 
@@ -42,43 +102,27 @@ fn moved<T: Copy + Default + Send + Sync>(op: &Op, args: &Args<'_>, ctx: &Ctx<'_
     let Op::Where(d) = op else { return unsupported(op).map(|_| ()) };
     let views = WhereArgs::new(args)?;
     let walk = Walk::new(&d.shape, [Some(views.a), views.b, views.p, views.q, Some(views.y)]);
-    let steps = walk.steps();
-    let (a, y, compared) = (Tensor::new(views.a), Tensor::new(views.y), views.b.map(Tensor::new));
+    let (steps, y) = (walk.steps(), Tensor::new(views.y));
     let constant = |source: Source| if let Source::Const(c) = source { c } else { 0.0 };
-    let operand = |view: Option<&omnihal::View>, source| match view {
+    let sides = Sides { cmp: d.cmp, a: Tensor::new(views.a), b: views.b.map(Tensor::new), constant: constant(d.b) };
+    let operand = |view: Option<&View>, source| match view {
         Some(view) => Operand::Tensor(Tensor::new(view)),
         None => Operand::Const(bits(constant(source))),
     };
     let (p, q) = (operand(views.p, d.p), operand(views.q, d.q));
     ctx.pool.ranges(walk.runs(), walk.grain(), &|runs, _| {
-        let (mut holds, mut chosen) = ([false; RUN], [T::default(); RUN]);
-        walk.each(runs, |places, len| {
-            // Integers are compared as f64, which holds them all, so that a fractional constant keeps its meaning.
-            // SAFETY: the walk stays inside the views, and operands that are not there are constants.
-            let number = |tensor: &Tensor, place: usize| unsafe {
-                if d.compared == DType::I32 { tensor.index(place) as f64 } else { tensor.get(place) as f64 }
-            };
-            for (i, holds) in holds[..len].iter_mut().enumerate() {
-                let a = number(&a, places[0] + i * steps[0]);
-                let b = match &compared {
-                    Some(b) => number(b, places[1] + i * steps[1]),
-                    None => constant(d.b) as f64,
-                };
-                *holds = match d.cmp {
-                    Cmp::Lt => a < b,
-                    Cmp::Ge => a >= b,
-                    Cmp::Gt => a > b,
-                    Cmp::Eq => a == b,
-                };
-            }
-            // SAFETY: as above; the run is read whole before it is written, since `y` may be an operand.
+        let (mut holds, mut first, mut second) = ([false; RUN], [T::default(); RUN], [T::default(); RUN]);
+        walk.each(runs, |at, len| {
+            let (holds, first, second) = (&mut holds[..len], &mut first[..len], &mut second[..len]);
+            // SAFETY: the walk stays inside the views, and operands that are not there are constants; the run is read whole
+            // before it is written, since `y` may be an operand.
             unsafe {
-                for (i, chosen) in chosen[..len].iter_mut().enumerate() {
-                    let (p, q) = (p.get(places[2] + i * steps[2]), q.get(places[3] + i * steps[3]));
-                    *chosen = if holds[i] { p } else { q };
-                }
-                for (i, chosen) in chosen[..len].iter().enumerate() {
-                    y.at::<T>(places[4] + i * steps[4]).write_unaligned(*chosen);
+                sides.compare([at[0], at[1]], [steps[0], steps[1]], holds, ctx.simd);
+                p.read(at[2], steps[2], first);
+                q.read(at[3], steps[3], second);
+                first.iter_mut().zip(&*second).zip(&*holds).for_each(|((p, q), h)| *p = if *h { *p } else { *q });
+                for (i, chosen) in first.iter().enumerate() {
+                    y.at::<T>(at[4] + i * steps[4]).write_unaligned(*chosen);
                 }
             }
         });
