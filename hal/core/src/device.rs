@@ -38,7 +38,8 @@ pub struct Args<'a> {
     pub views: &'a [Option<View>],
     /// Scratch memory of at least [`Plan::workspace`] bytes, aligned to `Caps::alignment`, undefined before and after.
     pub workspace: Mem,
-    /// Number of leading rows that matter, at most the plan's capacity. It may shorten work and never changes a valid row.
+    /// Number of leading rows that matter, where the operator works row by row. It may shorten work and never changes a valid row;
+    /// `usize::MAX` says that all do.
     pub rows_hint: usize,
 }
 

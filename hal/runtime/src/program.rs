@@ -7,8 +7,8 @@ use crate::lower::{Flat, lower};
 use crate::placement::{PlacementTable, Placer, TierLimit};
 use crate::recipe::{Base, Operand, Recipe};
 use omnihal::{
-    Args, Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Plan, Result, Sequence, StepColumns, StepLayout,
-    StepShape, Stream, View,
+    Args, Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Op, Plan, Result, Sequence, StepColumns,
+    StepLayout, StepShape, Stream, View,
 };
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ struct Launch {
     workspace: (usize, usize),
     /// Arguments that lie in the arena, one bit each.
     in_arena: u32,
+    /// The operator's rows are the step's rows, so a hint about those may shorten it.
+    by_row: bool,
     fallback: Option<FallbackCall>,
 }
 
@@ -180,6 +182,7 @@ impl Program {
         for launch in &self.launches {
             let (offset, len) = launch.workspace;
             let workspace = Mem { addr: arena.addr + offset as u64, len };
+            let rows_hint = if launch.by_row { rows_hint } else { usize::MAX };
             let args = Args { views: &launch.views, workspace, rows_hint };
             match &launch.fallback {
                 // SAFETY: lowering checked every argument against the operator; memory is kept until `done` has passed.
@@ -270,6 +273,32 @@ fn plan_arena(flat: &Flat, align: usize) -> ArenaPlan {
     arena::plan(&lives, align)
 }
 
+/// The rows of an operator that works row by row. Operators on other axes, and rows that are not the step's, take no hint.
+fn step_rows(op: &Op) -> Option<usize> {
+    Some(match op {
+        Op::EmbedLookup(d) => d.rows,
+        Op::NormRms(d) => d.rows,
+        Op::GemmLinear(d) => d.rows,
+        Op::QuantQdq(d) => d.rows,
+        Op::RopeApply(d) => d.rows,
+        Op::EmbedIds(d) => d.rows,
+        Op::HyperPre(d) => d.rows,
+        Op::HyperSinkhorn(d) => d.rows,
+        Op::HyperPost(d) => d.rows,
+        Op::CompressUpdate(d) => d.rows,
+        Op::IndexerQuery(d) => d.rows,
+        Op::IndexerSelect(d) => d.rows,
+        Op::AttentionLatent(d) => d.rows,
+        Op::AttentionQuery(d) => d.rows,
+        Op::AttentionSparse(d) => d.rows,
+        Op::CacheStore(d) => d.rows,
+        Op::MoeRoute(d) => d.rows,
+        Op::MoeMlp(d) => d.rows,
+        Op::MoeExperts(d) => d.rows,
+        _ => return None,
+    })
+}
+
 struct Binding<'a> {
     flat: &'a Flat,
     arena: &'a ArenaPlan,
@@ -292,6 +321,7 @@ impl Binding<'_> {
                 plan: call.plan.clone(),
                 workspace: (self.arena.offsets[temps + i], call.plan.workspace()),
                 in_arena: in_arena.sum(),
+                by_row: step_rows(call.plan.op()) == Some(self.layout.shape().rows),
                 fallback: match fallback.filter(|_| call.fallback) {
                     Some(device) => Some(FallbackCall::new(device, call.plan.op(), &views)?),
                     None => None,

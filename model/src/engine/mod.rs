@@ -186,6 +186,7 @@ impl Engine {
             precision: self.options.precision,
             taps: self.options.taps,
             force_indexer: self.options.force_indexer,
+            window_only: self.options.window_only,
             forced: self.forced.iter().map(|(name, (_, view))| (name.clone(), *view)).collect(),
             streams: self.streams.as_ref().map(|(_, view)| *view),
         };

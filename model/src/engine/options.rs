@@ -27,6 +27,8 @@ pub struct EngineOptions {
     pub predict: bool,
     /// Run the indexer even where it would keep every entry.
     pub force_indexer: bool,
+    /// Attend to the window alone, in every block, to show what compressed entries are worth.
+    pub window_only: bool,
     /// Attend to the entries given by `Engine::force_entries` instead of the indexer's.
     pub forced_entries: bool,
     /// Keep every intermediate tensor that the oracle names.
@@ -48,6 +50,7 @@ impl EngineOptions {
             max_rows: 512,
             predict: false,
             force_indexer: false,
+            window_only: false,
             forced_entries: false,
             taps: false,
             poison: false,

@@ -56,6 +56,10 @@ impl Graph<'_> {
             }
             _ => Chosen { entries: Entries::None, idx: None },
         };
+        let entries = match self.options.window_only {
+            true => Chosen { entries: Entries::None, idx: None },
+            false => entries,
+        };
         let o = self.sparse(block, w, state, &q, &kv, &rope, entries);
         self.store(state, &kv);
         // Grouped low-rank output: heads in order, `o_groups` groups of them.

@@ -36,6 +36,8 @@ pub struct GraphOptions {
     pub taps: bool,
     /// Run the indexer even where it would keep every entry.
     pub force_indexer: bool,
+    /// Attend to the window alone, in every block. Compressed entries are still made: shows what they are worth.
+    pub window_only: bool,
     /// Entries that rows attend to instead of those the indexer chose, I32 `[rows, index_topk]`, by block name (`layers.1.`). The indexer still
     /// runs. For comparing with recorded choices, where a tie may be broken either way.
     pub forced: BTreeMap<String, View>,
