@@ -106,6 +106,38 @@ fn operands_broadcast_permute_and_may_be_the_result() {
 }
 
 #[test]
+fn an_operand_repeats_along_any_axis() {
+    let mut seed = Seed::of("broadcast");
+    for full in [[5, 4, 64], [1, 4, 64], [5, 1, 7], [3, 4, 1], [2, 3, 700]] {
+        for keep in 0..8 {
+            let small: Vec<usize> = (0..3).map(|axis| if keep >> axis & 1 == 1 { full[axis] } else { 1 }).collect();
+            let a = Array::random(DType::F32, full, 1, &mut seed);
+            let b = Array::random(DType::F32, Shape::new(&small), 2, &mut seed);
+            let y = Array::garbage(DType::F32, full);
+            let (shape, b_shape) = (full.into(), Shape::new(&small));
+            let op = Binary {
+                shape,
+                a_shape: shape,
+                b_shape,
+                arith: Arith::Sub,
+                eps: 0.0,
+                scale: 1.0,
+                a: DType::F32,
+                b: DType::F32,
+                output: DType::F32,
+            };
+            run(2, op, &[&a, &b, &y].map(|a| Some(a.view())));
+            let (left, right) = (a.values(), b.values());
+            for (i, y) in y.values().into_iter().enumerate() {
+                let at = [i / (full[1] * full[2]), i / full[2] % full[1], i % full[2]];
+                let place = (0..3).fold(0, |p, axis| p * small[axis] + at[axis] % small[axis]);
+                assert_eq!(y, left[i] - right[place], "{full:?} {small:?} {i}");
+            }
+        }
+    }
+}
+
+#[test]
 fn choices_compare_and_move_exactly() {
     let mut seed = Seed::of("where");
     let n = 40_000;
