@@ -277,11 +277,11 @@ fn the_core_tier_places_no_fused_operator_natively() {
     for backend in ["cpu", "reference"] {
         let core = json(0, &["placement", "--backend", backend, "--tier", "core", "--rows", "4", "--json"]);
         let rows = core["rows"].as_array().unwrap();
-        assert!(rows.iter().any(|r| r["tier"] == "Fused" && r["place"] == "composed"), "{core}");
-        assert!(!rows.iter().any(|r| r["tier"] == "Fused" && r["place"] == "native"), "{core}");
+        assert!(rows.iter().any(|r| r["tier"] == "fused" && r["place"] == "composed"), "{core}");
+        assert!(!rows.iter().any(|r| r["tier"] == "fused" && r["place"] == "native"), "{core}");
     }
     let all = json(0, &["placement", "--json"]);
-    let native = |r: &Value| r["tier"] == "Fused" && r["place"] == "native";
+    let native = |r: &Value| r["tier"] == "fused" && r["place"] == "native";
     assert!(all["rows"].as_array().unwrap().iter().any(native));
 }
 

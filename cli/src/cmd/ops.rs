@@ -49,8 +49,9 @@ struct Argument {
     doc: &'static str,
 }
 
-fn tier(kind: OpKind) -> &'static str {
-    match kind.spec().tier {
+/// A tier as outputs spell it.
+pub fn tier(tier: Tier) -> &'static str {
+    match tier {
         Tier::Core => "core",
         Tier::Fused => "fused",
     }
@@ -61,7 +62,7 @@ fn entry(kind: &OpKind) -> Entry {
     Entry {
         name: spec.name,
         family: kind.family(),
-        tier: tier(*kind),
+        tier: tier(spec.tier),
         doc: spec.doc.trim(),
         fields: spec.fields.iter().map(|f| Item { name: f.name, r#type: f.ty, doc: f.doc.trim() }).collect(),
         args: spec
@@ -80,7 +81,7 @@ fn list() -> String {
     for kind in OpKind::ALL.iter() {
         let first = kind.spec().doc.trim().lines().next().unwrap_or_default();
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{:<24} {:<6} {}", kind.name(), tier(*kind), first.trim());
+        let _ = writeln!(out, "{:<24} {:<6} {}", kind.name(), tier(kind.spec().tier), first.trim());
     }
     let core = OpKind::ALL.iter().filter(|k| k.spec().tier == Tier::Core).count();
     let _ = writeln!(out, "{core} core, {} fused", OpKind::ALL.len() - core);

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::open::{self, BackendArgs, ComputeArgs, ModelArgs};
 use crate::output;
 use clap::Args;
-use omnihal_runtime::PlacementTable;
+use omnihal_runtime::Row;
 use serde::Serialize;
 
 /// Show where each operator of a step runs, and why
@@ -40,8 +40,31 @@ struct Report<'a> {
     step_rows: usize,
     device_calls: usize,
     fallback_calls: usize,
-    #[serde(flatten)]
-    table: &'a PlacementTable,
+    rows: Vec<Line<'a>>,
+}
+
+/// A line of the table, with the tier spelled as in `omnihal ops`.
+#[derive(Serialize)]
+struct Line<'a> {
+    op: &'static str,
+    tier: &'static str,
+    place: &'static str,
+    reason: &'a str,
+    determinism: Option<&'a str>,
+    descriptors: usize,
+    calls: usize,
+}
+
+fn line(row: &Row) -> Line<'_> {
+    Line {
+        op: row.op,
+        tier: super::ops::tier(row.tier),
+        place: row.place,
+        reason: &row.reason,
+        determinism: row.determinism.as_deref(),
+        descriptors: row.descriptors,
+        calls: row.calls,
+    }
 }
 
 impl Placement {
@@ -60,7 +83,7 @@ impl Placement {
             step_rows: self.rows,
             device_calls: table.device_calls(),
             fallback_calls: table.fallback_calls(),
-            table,
+            rows: table.rows.iter().map(line).collect(),
         };
         if self.json {
             output::json(&report)?;
