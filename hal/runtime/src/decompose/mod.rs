@@ -1,6 +1,6 @@
 //! How each fused operator is made of core operators or smaller fused ones. Written once, as data, for every device.
 //!
-//! Numbers in comments are the steps of op-catalogue.md 3. Masked scores are [`NEG`], finite, so that no softmax meets infinity minus
+//! Numbers in comments are the steps of op-catalogue.md 3. Masked scores are `NEG`, finite, so that no softmax meets infinity minus
 //! infinity. Rows of packed formats have no decomposition: they are legal only where store and reader are native.
 
 mod attention;
