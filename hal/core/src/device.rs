@@ -260,6 +260,18 @@ pub trait Plan: Any + Send + Sync {
     fn workspace(&self) -> usize {
         0
     }
+    /// Bytes of scratch memory for arguments laid out as these, for libraries that size it by strides. Called when the layout is known and
+    /// addresses are not: only shapes and strides of the views mean anything.
+    fn workspace_for(&self, views: &[Option<View>]) -> Result<usize> {
+        let _ = views;
+        Ok(self.workspace())
+    }
+    /// A plan for these very arguments, for libraries that prepare a call with its addresses. Called once the addresses are final and before
+    /// the first run; the plan returned is run with the same arguments only. `None`: nothing to prepare.
+    fn bind(&self, args: &Args<'_>) -> Result<Option<Arc<dyn Plan>>> {
+        let _ = args;
+        Ok(None)
+    }
     /// Step-table columns wanted beside the operator's own arguments.
     fn columns(&self) -> &[Column] {
         &[]

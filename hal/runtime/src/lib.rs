@@ -4,6 +4,7 @@
 //! fallback), plans the arena from lifetimes, and binds addresses; running the program then only enqueues.
 
 mod arena;
+mod binding;
 pub mod decompose;
 mod fallback;
 pub mod layers;

@@ -1,14 +1,14 @@
 //! Programs: a recipe bound to a device, ready to run any number of times.
 
-use crate::arena::{self, ArenaPlan, Lifetime};
+use crate::arena::ArenaPlan;
+use crate::binding::{Binding, Launch, plan_arena, upload_constants};
 use crate::decompose::{Context, TILE_BYTES};
-use crate::fallback::FallbackCall;
-use crate::lower::{Flat, lower};
+use crate::lower::lower;
 use crate::placement::{PlacementTable, Placer, TierLimit};
-use crate::recipe::{Base, Operand, Recipe};
+use crate::recipe::Recipe;
 use omnihal::{
-    Args, Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Op, Plan, Result, Sequence, StepColumns,
-    StepLayout, StepShape, Stream, View,
+    Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Result, Sequence, StepColumns, StepLayout, StepShape,
+    Stream, View,
 };
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -47,18 +47,6 @@ pub struct Program {
     keep: ManuallyDrop<Vec<Buffer>>,
 }
 
-struct Launch {
-    plan: Arc<dyn Plan>,
-    views: Box<[Option<View>]>,
-    /// Offset and length of its workspace in the arena.
-    workspace: (usize, usize),
-    /// Arguments that lie in the arena, one bit each.
-    in_arena: u32,
-    /// The operator's rows are the step's rows, so a hint about those may shorten it.
-    by_row: bool,
-    fallback: Option<FallbackCall>,
-}
-
 impl Program {
     /// Places, lowers and lays out a recipe, and uploads its constants. The arena is bound later: [`Program::bind`].
     pub fn build(device: &Arc<dyn Device>, stream: &dyn Stream, spec: ProgramSpec<'_>) -> Result<Program> {
@@ -70,10 +58,19 @@ impl Program {
         let layout = StepLayout::new(spec.step.clone(), flat.columns.iter().copied())?;
         let table = device.alloc(layout.bytes(), MemoryKind::Device)?;
         let (consts, const_views) = upload_constants(&**device, stream, &flat, align)?;
-        let arena = plan_arena(&flat, align);
-        let binding = Binding { flat: &flat, arena: &arena, layout: &layout, table: table.mem(), consts: const_views };
+        let mut binding = Binding {
+            flat: &flat,
+            arena: ArenaPlan::unplaced(flat.temps.len()),
+            layout: &layout,
+            table: table.mem(),
+            consts: const_views,
+            workspaces: Vec::new(),
+        };
+        binding.workspaces = binding.size_workspaces()?;
+        binding.arena = plan_arena(&flat, &binding.workspaces, align);
         let launches = binding.launches(spec.fallback.as_ref())?;
         let named = binding.named()?;
+        let arena = binding.arena;
         Ok(Program {
             capture_safe: launches.iter().all(|l| l.fallback.is_none() && l.plan.capture_safe()),
             launches,
@@ -140,6 +137,10 @@ impl Program {
                     view.mem = arena.mem();
                 }
             }
+            if launch.fallback.is_none() {
+                let args = launch.args(arena.mem(), usize::MAX);
+                launch.bound = launch.plan.bind(&args).map_err(|e| e.with_op(launch.plan.op().kind()))?;
+            }
         }
         self.named.iter_mut().for_each(|(_, view)| view.mem = arena.mem());
         Ok(())
@@ -180,13 +181,10 @@ impl Program {
 
     fn enqueue(&self, stream: &dyn Stream, arena: Mem, rows_hint: usize) -> Result<()> {
         for launch in &self.launches {
-            let (offset, len) = launch.workspace;
-            let workspace = Mem { addr: arena.addr + offset as u64, len };
-            let rows_hint = if launch.by_row { rows_hint } else { usize::MAX };
-            let args = Args { views: &launch.views, workspace, rows_hint };
+            let args = launch.args(arena, rows_hint);
             match &launch.fallback {
                 // SAFETY: lowering checked every argument against the operator; memory is kept until `done` has passed.
-                None => unsafe { stream.run(&*launch.plan, &args)? },
+                None => unsafe { stream.run(&**launch.bound.as_ref().unwrap_or(&launch.plan), &args)? },
                 Some(fallback) => fallback.run(stream, &*launch.plan, &args)?,
             }
         }
@@ -218,142 +216,5 @@ impl Drop for Program {
                 std::mem::forget((self.table.clone(), self.consts.clone(), self.arena.clone()));
             }
         }
-    }
-}
-
-/// One buffer for all constants, and a view of each.
-fn upload_constants(
-    device: &dyn Device,
-    stream: &dyn Stream,
-    flat: &Flat,
-    align: usize,
-) -> Result<(Buffer, Vec<View>)> {
-    let total = flat.consts.iter().map(|c| c.bytes.len().next_multiple_of(align)).sum::<usize>().max(align);
-    let buffer = device.alloc(total, MemoryKind::Device)?;
-    let (mut views, mut offset) = (Vec::with_capacity(flat.consts.len()), 0);
-    for constant in &flat.consts {
-        let mem = buffer.mem().slice(offset, constant.bytes.len())?;
-        // SAFETY: the buffer is owned by the program that is being built.
-        unsafe { stream.write(mem, &constant.bytes)? };
-        views.push(View::contiguous(mem, constant.dtype, constant.shape)?);
-        offset += constant.bytes.len().next_multiple_of(align);
-    }
-    Ok((buffer, views))
-}
-
-/// Temps first, then one workspace for each call.
-fn plan_arena(flat: &Flat, align: usize) -> ArenaPlan {
-    let end = flat.calls.len();
-    let mut lives: Vec<Lifetime> = flat
-        .temps
-        .iter()
-        .map(|t| Lifetime { bytes: t.dtype.bytes(t.shape.elements()), first: usize::MAX, last: 0 })
-        .collect();
-    for (i, call) in flat.calls.iter().enumerate() {
-        for arg in call.args.iter().flatten() {
-            if let Base::Temp(t) = arg.base {
-                lives[t].first = lives[t].first.min(i);
-                lives[t].last = lives[t].last.max(i);
-            }
-        }
-    }
-    for (life, temp) in lives.iter_mut().zip(&flat.temps) {
-        match () {
-            // Read by the host after the run: nothing may take its place.
-            () if temp.name.is_some() => (life.first, life.last) = (0, end),
-            () if life.first == usize::MAX => *life = Lifetime { bytes: 0, first: 0, last: 0 },
-            () => {}
-        }
-    }
-    lives.extend(flat.calls.iter().enumerate().map(|(i, call)| Lifetime {
-        bytes: call.plan.workspace(),
-        first: i,
-        last: i,
-    }));
-    arena::plan(&lives, align)
-}
-
-/// The rows of an operator that works row by row. Operators on other axes, and rows that are not the step's, take no hint.
-fn step_rows(op: &Op) -> Option<usize> {
-    Some(match op {
-        Op::EmbedLookup(d) => d.rows,
-        Op::NormRms(d) => d.rows,
-        Op::GemmLinear(d) => d.rows,
-        Op::QuantQdq(d) => d.rows,
-        Op::RopeApply(d) => d.rows,
-        Op::EmbedIds(d) => d.rows,
-        Op::HyperPre(d) => d.rows,
-        Op::HyperSinkhorn(d) => d.rows,
-        Op::HyperPost(d) => d.rows,
-        Op::CompressUpdate(d) => d.rows,
-        Op::IndexerQuery(d) => d.rows,
-        Op::IndexerSelect(d) => d.rows,
-        Op::AttentionLatent(d) => d.rows,
-        Op::AttentionQuery(d) => d.rows,
-        Op::AttentionSparse(d) => d.rows,
-        Op::CacheStore(d) => d.rows,
-        Op::MoeRoute(d) => d.rows,
-        Op::MoeMlp(d) => d.rows,
-        Op::MoeExperts(d) => d.rows,
-        _ => return None,
-    })
-}
-
-struct Binding<'a> {
-    flat: &'a Flat,
-    arena: &'a ArenaPlan,
-    layout: &'a StepLayout,
-    table: Mem,
-    consts: Vec<View>,
-}
-
-impl Binding<'_> {
-    fn launches(&self, fallback: Option<&Arc<dyn Device>>) -> Result<Vec<Launch>> {
-        let temps = self.flat.temps.len();
-        let launch = |(i, call): (usize, &crate::lower::FlatCall)| {
-            let views = call.args.iter().map(|a| a.as_ref().map(|a| self.view(a)).transpose());
-            let views = views.collect::<Result<Box<[_]>>>().map_err(|e| e.with_op(call.plan.op().kind()))?;
-            let in_arena = call.args.iter().enumerate().filter_map(|(i, a)| match a.as_ref()?.base {
-                Base::Temp(_) => Some(1u32 << i),
-                _ => None,
-            });
-            Ok(Launch {
-                plan: call.plan.clone(),
-                workspace: (self.arena.offsets[temps + i], call.plan.workspace()),
-                in_arena: in_arena.sum(),
-                by_row: step_rows(call.plan.op()) == Some(self.layout.shape().rows),
-                fallback: match fallback.filter(|_| call.fallback) {
-                    Some(device) => Some(FallbackCall::new(device, call.plan.op(), &views)?),
-                    None => None,
-                },
-                views,
-            })
-        };
-        self.flat.calls.iter().enumerate().map(launch).collect()
-    }
-
-    fn named(&self) -> Result<Vec<(String, View)>> {
-        let named = self.flat.temps.iter().enumerate().filter_map(|(i, t)| Some((i, t.name.clone()?)));
-        named.map(|(i, name)| Ok((name, self.temp(i)?))).collect()
-    }
-
-    fn temp(&self, i: usize) -> Result<View> {
-        let temp = &self.flat.temps[i];
-        let mut view = View::contiguous(Mem { addr: 0, len: usize::MAX / 2 }, temp.dtype, temp.shape)?;
-        view.offset = self.arena.offsets[i];
-        view.mem.len = self.arena.bytes;
-        view.check_bounds()?;
-        Ok(view)
-    }
-
-    fn view(&self, operand: &Operand) -> Result<View> {
-        let whole = match &operand.base {
-            Base::Temp(i) => self.temp(*i)?,
-            Base::Const(i) => self.consts[*i],
-            Base::Column(column) => self.layout.view(*column, self.table)?,
-            Base::View(view) => **view,
-            Base::Arg(i) => return Err(Error::argument(format!("the outermost recipe has no argument {i}"))),
-        };
-        operand.reshapes.iter().try_fold(whole, |view, reshape| reshape.apply(&view))
     }
 }

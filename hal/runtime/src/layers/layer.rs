@@ -256,6 +256,15 @@ impl<H: Hook> Plan for LayerPlan<H> {
         self.inner.workspace()
     }
 
+    fn workspace_for(&self, views: &[Option<View>]) -> Result<usize> {
+        self.inner.workspace_for(views)
+    }
+
+    fn bind(&self, args: &Args<'_>) -> Result<Option<Arc<dyn Plan>>> {
+        let bound = self.inner.bind(args)?;
+        Ok(bound.map(|plan| Arc::new(LayerPlan::<H>::new(plan)) as Arc<dyn Plan>))
+    }
+
     fn columns(&self) -> &[Column] {
         self.inner.columns()
     }
