@@ -1,5 +1,7 @@
 //! A run allocates nothing, on any thread.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the failure of a test")]
+
 mod common;
 
 use common::{Host, Random};

@@ -1,5 +1,7 @@
 //! Matrix products: every format against sums in f64, and the same bits for any rows, tasks and threads.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the failure of a test")]
+
 mod common;
 
 use common::{Host, Random, Tensor, assert_close};

@@ -1,5 +1,7 @@
 //! Operators that treat each row by itself, against plain f64.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the failure of a test")]
+
 mod common;
 
 use common::{Host, Random, Tensor, assert_close, bf16, rounded};

@@ -25,6 +25,14 @@ impl Code {
         }
     }
 
+    /// Whether [`Kernels::dots`] takes each [`LANES`] activations as [`arrange`] puts them: even ones, then odd ones. Codes narrower than
+    /// F32 lie two to a machine word, and are widened fastest in that order.
+    ///
+    /// [`Kernels::dots`]: super::Kernels::dots
+    pub(crate) fn arranged(self) -> bool {
+        self != Code::F32
+    }
+
     /// Bytes of `len` elements.
     pub(crate) fn bytes(self, len: usize) -> usize {
         match self {
@@ -51,6 +59,22 @@ impl Code {
             }
         }
     }
+}
+
+/// Moves the even elements of each [`LANES`] to the front. The length must be whole lanes.
+pub(crate) fn arrange(row: &mut [f32]) {
+    for lanes in row.as_chunks_mut::<LANES>().0 {
+        let old = *lanes;
+        for j in 0..LANES {
+            lanes[place(j)] = old[j];
+        }
+    }
+}
+
+/// Where [`arrange`] puts lane `j`.
+#[inline(always)]
+pub(crate) const fn place(j: usize) -> usize {
+    j / 2 + j % 2 * (LANES / 2)
 }
 
 /// Scales of a weight: one for `rows x cols` elements.

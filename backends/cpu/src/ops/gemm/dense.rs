@@ -56,7 +56,7 @@ impl Dense<'_> {
         for first in (0..self.rows).step_by(pass) {
             let rows = pass.min(self.rows - first);
             // SAFETY: the workspace has room for one pass, and the pass before is over.
-            let group = Group::new(unsafe { activations.slice(0, 0, size) }, rows, self.inner, self.columns());
+            let group = Group::new(unsafe { activations.slice(0, 0, size) }, rows, &self.right);
             ctx.pool.run(rows.div_ceil(group.step()), &|i, thread| {
                 // SAFETY: each task has its own rows, each thread its own scratch.
                 unsafe {
@@ -67,10 +67,6 @@ impl Dense<'_> {
             // SAFETY: as above.
             unsafe { self.multiply(ctx, group, scratch, &|row, s, o, values| emit(first + row, s, o, values)) };
         }
-    }
-
-    fn columns(&self) -> bool {
-        matches!(self.right, Right::Columns { .. })
     }
 
     /// # Safety
@@ -136,8 +132,7 @@ impl Local {
     ) {
         let (packed, scratch) = scratch.split_at_mut(Group::size(self.block, self.inner));
         for first in (0..rows).step_by(self.block) {
-            let columns = matches!(right, Right::Columns { .. });
-            let group = Group::new(packed, self.block.min(rows - first), self.inner, columns);
+            let group = Group::new(packed, self.block.min(rows - first), right);
             for row in (0..group.rows).step_by(group.step()) {
                 // SAFETY: the block fits the packed part.
                 unsafe { group.pack(row, scratch, &|row, out| load(first + row, out)) };

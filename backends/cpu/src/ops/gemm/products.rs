@@ -1,11 +1,20 @@
 //! Packing of activations and the product of packed rows with a range of output channels.
 
 use crate::ops::{Shared, Tensor};
-use crate::simd::{DOTS, Kernels, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
+use crate::simd::{Code, DOTS, Kernels, LANES, TILE_OUTS, TILE_ROWS, WeightRows, arrange};
 use std::ops::Range;
 
-/// Up to this many rows are multiplied along the stored weight rows; more of them in tiles. The break-even is flat around 4.
-pub(crate) const FEW: usize = 4;
+/// Most rows that are ever multiplied along the stored weight rows.
+pub(crate) const FEW: usize = 9;
+
+/// Up to this many rows are multiplied along the stored weight rows; more of them in tiles. Measured: widening codes anew for each row
+/// costs more than a tile from 5 rows on, plain numbers cost less than one up to 9.
+const fn few_rows(code: Code) -> usize {
+    match code {
+        Code::F32 | Code::BF16 => FEW,
+        Code::F8E4M3 | Code::F4E2M1 => 4,
+    }
+}
 
 /// Rows of a block whose tile results one thread keeps: 12 KiB, and enough rows to make widening the weights cheap.
 pub(crate) const BLOCK_ROWS: usize = 192;
@@ -27,14 +36,20 @@ pub(crate) struct Group {
     data: Shared<f32>,
     pub rows: usize,
     inner: usize,
+    /// Each row as `arrange` orders it.
+    arranged: bool,
     /// In tiles of [`TILE_ROWS`] rows, one lane after the other; else row by row.
     tiled: bool,
 }
 
 impl Group {
-    /// Rows of `inner` elements, to be packed into `data` for a right operand of rows (or of columns, which only tiles can read).
-    pub(crate) fn new(data: &mut [f32], rows: usize, inner: usize, columns: bool) -> Group {
-        Group { data: Shared(data.as_mut_ptr()), rows, inner, tiled: columns || rows > FEW }
+    /// Rows to be packed into `data` for a right operand. Only tiles can be multiplied with columns.
+    pub(crate) fn new(data: &mut [f32], rows: usize, right: &Right) -> Group {
+        let (few, arranged) = match right {
+            Right::Rows(w) => (few_rows(w.code), w.code.arranged()),
+            Right::Columns { .. } => (0, false),
+        };
+        Group { data: Shared(data.as_mut_ptr()), rows, inner: right.inner(), arranged, tiled: rows > few }
     }
 
     /// Numbers that up to `rows` packed rows take.
@@ -63,6 +78,9 @@ impl Group {
         if !self.tiled {
             load(first, &mut packed[..inner]);
             packed[inner..].fill(0.0);
+            if self.arranged {
+                arrange(packed);
+            }
             return;
         }
         let lines = &mut scratch[..TILE_ROWS * width];
@@ -172,7 +190,7 @@ unsafe fn few(
     let (width, post) = (padded(w.inner), w.code.post());
     for start in outs.clone().step_by(FEW_OUTS) {
         let len = FEW_OUTS.min(outs.end - start);
-        // Each of the rows that are read together is a stream of its own: memory serves several faster than one.
+        // Each of the rows that are read together is a stream of its own, far from the others: next to each other they get half the rate.
         let stride = len.div_ceil(DOTS);
         for i in 0..stride {
             let picked: [usize; DOTS] = std::array::from_fn(|s| (s * stride + i).min(len - 1));

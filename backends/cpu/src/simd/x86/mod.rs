@@ -1,6 +1,7 @@
 //! Kernels for x86-64 with AVX2, FMA and F16C.
 
 mod product;
+mod widen;
 
 use super::Kernels;
 use super::portable::{self, Fma};

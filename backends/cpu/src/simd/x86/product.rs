@@ -1,77 +1,11 @@
 //! Matrix products for AVX2, FMA and F16C: the sums of `portable`, with widening and tiles written in intrinsics.
 
+use super::widen::{BF16, F4E2M1, F8E4M3, F32, Widen};
 use crate::simd::portable::reduce;
+use crate::simd::weight::{arrange, place};
 use crate::simd::{Code, DOTS, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
 use std::arch::x86_64::*;
 use std::ops::Range;
-
-/// A way to widen [`LANES`] stored elements.
-trait Widen {
-    /// Elements `k .. k + LANES` of a row, without scales, times `1 / Code::post`.
-    ///
-    /// # Safety
-    /// The row must hold them, and the host must have the features of this module.
-    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2];
-}
-
-struct F32;
-struct BF16;
-struct F8E4M3;
-struct F4E2M1;
-
-impl Widen for F32 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let p = row.cast::<f32>().add(k);
-            [_mm256_loadu_ps(p), _mm256_loadu_ps(p.add(8))]
-        }
-    }
-}
-
-impl Widen for BF16 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
-        // SAFETY: passed on to the caller.
-        unsafe {
-            let p = row.cast::<u16>().add(k);
-            let half = |p: *const u16| {
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()))))
-            };
-            [half(p), half(p.add(8))]
-        }
-    }
-}
-
-impl Widen for F8E4M3 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
-        // SAFETY: passed on to the caller.
-        let codes = unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.add(k).cast())) };
-        // s eeee mmm becomes s 0eeee mmm0000000: a half-precision number with an exponent bias of 15 instead of 7.
-        let halves = _mm256_srai_epi16::<1>(_mm256_slli_epi16::<8>(codes));
-        let halves = _mm256_and_si256(halves, _mm256_set1_epi16(0xBFFFu16 as i16));
-        [_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves))]
-    }
-}
-
-impl Widen for F4E2M1 {
-    #[inline]
-    #[target_feature(enable = "avx2,fma,f16c")]
-    unsafe fn load(row: *const u8, k: usize) -> [__m256; 2] {
-        // SAFETY: passed on to the caller.
-        let pairs = unsafe { _mm_loadl_epi64(row.add(k / 2).cast()) };
-        let low = _mm_set1_epi8(15);
-        let codes = _mm_unpacklo_epi8(_mm_and_si128(pairs, low), _mm_and_si128(_mm_srli_epi16::<4>(pairs), low));
-        let twice = _mm_shuffle_epi8(_mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12), codes);
-        let eight = |bytes| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
-        [eight(twice), eight(_mm_srli_si128::<8>(twice))]
-    }
-}
 
 /// Scaled elements `k .. k + LANES` of a row by the general path: ends of rows, and scales that change within a chunk.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -79,6 +13,19 @@ unsafe fn general(w: &WeightRows, row: usize, k: usize) -> [__m256; 2] {
     // SAFETY: passed on to the caller; the array has `LANES` numbers.
     unsafe {
         let chunk = w.chunk(row, k);
+        [_mm256_loadu_ps(chunk.as_ptr()), _mm256_loadu_ps(chunk.as_ptr().add(8))]
+    }
+}
+
+/// The same in the order of `Code::arranged`.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn ordered(w: &WeightRows, row: usize, k: usize) -> [__m256; 2] {
+    // SAFETY: passed on to the caller; the array has `LANES` numbers.
+    unsafe {
+        let mut chunk = w.chunk(row, k);
+        if w.code.arranged() {
+            arrange(&mut chunk);
+        }
         [_mm256_loadu_ps(chunk.as_ptr()), _mm256_loadu_ps(chunk.as_ptr().add(8))]
     }
 }
@@ -93,85 +40,95 @@ pub(super) unsafe fn dots(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -
     // SAFETY: passed on to the caller; the table that names this function is given out after asking the host.
     unsafe {
         match w.code {
-            Code::F32 => dots_of::<F32, false>(w, outs, a),
-            Code::BF16 => dots_of::<BF16, false>(w, outs, a),
-            Code::F8E4M3 => dots_of::<F8E4M3, true>(w, outs, a),
-            Code::F4E2M1 => dots_of::<F4E2M1, true>(w, outs, a),
+            Code::F32 => dots_of::<F32, false, DOTS>(w, outs, a),
+            Code::BF16 => dots_of::<BF16, false, DOTS>(w, outs, a),
+            Code::F8E4M3 => dots_of::<F8E4M3, true, 2>(w, outs, a),
+            Code::F4E2M1 => dots_of::<F4E2M1, true, 2>(w, outs, a),
         }
     }
 }
 
-/// Elements that a pair of rows is multiplied by before the other pair takes its turn: the activations stay in the first-level cache.
+/// Elements that some rows are multiplied by before the others take their turn: the activations stay in the first-level cache.
 const SPAN: usize = 512;
 
-/// Rows multiplied together. Two keep everything of the inner loop in registers.
-const PAIR: usize = 2;
+/// Elements of a row that the inner loop takes at a time.
+const STEP: usize = 2 * LANES;
 
+/// Sums of one row, half its lanes each.
+type Sums = [__m256; 2];
+
+/// Products with `N` rows at a time: as many as leave everything of the inner loop in registers.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dots_of<W: Widen, const SCALED: bool>(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
-    let mut sums = [[[_mm256_setzero_ps(); 2]; PAIR]; DOTS / PAIR];
-    let whole = whole_chunks(w);
+unsafe fn dots_of<W: Widen, const SCALED: bool, const N: usize>(
+    w: &WeightRows,
+    outs: &[usize; DOTS],
+    a: *const f32,
+) -> [f32; DOTS] {
+    let mut sums = [[_mm256_setzero_ps(); 2]; DOTS];
+    let (outs, (parts, _)) = (outs.as_chunks::<N>().0, sums.as_chunks_mut::<N>());
+    let whole = if w.scales.is_none_or(|s| s.cols % STEP == 0) { w.inner / STEP * STEP } else { 0 };
     // Spans are cut where scales change.
     let cols = w.scales.map_or(SPAN, |s| s.cols);
     let span = SPAN.div_ceil(cols) * cols;
-    let (outs, _) = outs.as_chunks::<PAIR>();
     for start in (0..whole).step_by(span) {
         let end = (start + span).min(whole);
-        for (outs, sums) in outs.iter().zip(&mut sums) {
+        for (outs, sums) in outs.iter().zip(&mut *parts) {
             // SAFETY: passed on to the caller; the span lies in the rows.
-            unsafe { *sums = pair::<W, SCALED>(w, outs, a, start..end, cols, *sums) };
+            unsafe { *sums = span_of::<W, SCALED, N>(w, outs, a, start..end, cols, *sums) };
         }
     }
-    for (outs, sums) in outs.iter().zip(&mut sums) {
+    for (outs, sums) in outs.iter().zip(&mut *parts) {
         for k in (whole..w.inner).step_by(LANES) {
             for (out, sum) in outs.iter().zip(&mut *sums) {
                 // SAFETY: activations reach to whole lanes; the general path stops at the end of the row.
                 let ([w0, w1], a0, a1) =
-                    unsafe { (general(w, *out, k), _mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8))) };
+                    unsafe { (ordered(w, *out, k), _mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8))) };
                 *sum = [_mm256_fmadd_ps(w0, a0, sum[0]), _mm256_fmadd_ps(w1, a1, sum[1])];
             }
         }
     }
     let mut out = [0.0; DOTS];
-    for (out, [low, high]) in out.iter_mut().zip(sums.as_flattened()) {
+    for (out, [low, high]) in out.iter_mut().zip(sums) {
         let mut lanes = [0.0; LANES];
         // SAFETY: the array has room for both halves.
         unsafe {
-            _mm256_storeu_ps(lanes.as_mut_ptr(), *low);
-            _mm256_storeu_ps(lanes.as_mut_ptr().add(8), *high);
+            _mm256_storeu_ps(lanes.as_mut_ptr(), low);
+            _mm256_storeu_ps(lanes.as_mut_ptr().add(8), high);
         }
-        *out = reduce(&lanes);
+        *out = reduce(&if w.code.arranged() { std::array::from_fn(|j| lanes[place(j)]) } else { lanes });
     }
     out
 }
 
-/// Adds the products of whole chunks of two rows to their lanes. The range begins at a block of scales.
+/// Adds the products of whole chunks of some rows to their lanes. The range begins at a block of scales.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn pair<W: Widen, const SCALED: bool>(
+unsafe fn span_of<W: Widen, const SCALED: bool, const N: usize>(
     w: &WeightRows,
-    outs: &[usize; PAIR],
+    outs: &[usize; N],
     a: *const f32,
     range: Range<usize>,
     cols: usize,
-    mut sums: [[__m256; 2]; PAIR],
-) -> [[__m256; 2]; PAIR] {
+    mut sums: [Sums; N],
+) -> [Sums; N] {
     let rows = outs.map(|out| w.row(out));
     let scale_rows = w.scales.map(|s| outs.map(|out| s.row(out)));
     for (block, start) in (range.start / cols..).zip(range.clone().step_by(cols)) {
         // SAFETY: the caller promises the rows, so their scales exist.
-        let scales =
-            scale_rows.map_or([_mm256_setzero_ps(); PAIR], |s| s.map(|s| _mm256_set1_ps(unsafe { s.at(block) })));
-        for k in (start..(start + cols).min(range.end)).step_by(LANES) {
-            for o in 0..PAIR {
-                // SAFETY: the chunk lies in the row, and activations reach to whole lanes.
+        let scales = scale_rows.map_or([_mm256_setzero_ps(); N], |s| s.map(|s| _mm256_set1_ps(unsafe { s.at(block) })));
+        let end = (start + cols).min(range.end);
+        for k in (start..end).step_by(STEP) {
+            for o in 0..N {
+                // SAFETY: both chunks lie in the row, and activations reach to whole lanes.
                 unsafe {
-                    let [mut w0, mut w1] = W::load(rows[o], k);
+                    let mut w = W::load_two(rows[o], k);
                     if SCALED {
-                        (w0, w1) = (_mm256_mul_ps(w0, scales[o]), _mm256_mul_ps(w1, scales[o]));
+                        w = w.map(|w| _mm256_mul_ps(w, scales[o]));
                     }
-                    sums[o][0] = _mm256_fmadd_ps(w0, _mm256_loadu_ps(a.add(k)), sums[o][0]);
-                    sums[o][1] = _mm256_fmadd_ps(w1, _mm256_loadu_ps(a.add(k + 8)), sums[o][1]);
+                    sums[o][0] = _mm256_fmadd_ps(w[0], _mm256_loadu_ps(a.add(k)), sums[o][0]);
+                    sums[o][1] = _mm256_fmadd_ps(w[1], _mm256_loadu_ps(a.add(k + 8)), sums[o][1]);
+                    sums[o][0] = _mm256_fmadd_ps(w[2], _mm256_loadu_ps(a.add(k + 16)), sums[o][0]);
+                    sums[o][1] = _mm256_fmadd_ps(w[3], _mm256_loadu_ps(a.add(k + 24)), sums[o][1]);
                 }
             }
         }
