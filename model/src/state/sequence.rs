@@ -56,7 +56,10 @@ impl Sequences {
             return Err(ModelError::Full { sequence, what: "slots", needed: 1, free: 0 });
         };
         // Nothing to reset: position 0 has no history, so old contents are never read.
-        self.entries[slot] = Some(Entry { len: 0, peak: 0, pages: vec![Vec::new(); self.pools.len()] });
+        // Page tables at their full length, so that no step has to grow one.
+        let table = |space: &Space| Vec::with_capacity(space.pages_for(self.shape.positions));
+        let pages = self.shape.spaces.iter().map(table).collect();
+        self.entries[slot] = Some(Entry { len: 0, peak: 0, pages });
         Ok(SeqId(slot))
     }
 
