@@ -170,6 +170,9 @@ fn main() -> Result<()> {
     let device = CpuBackend::open_with(threads)?;
     let mut bench = Bench { stream: device.stream()?, device, keep: Vec::new() };
     println!("{}, {threads} threads, memory read {:.1} GB/s", bench.device.info().name, read_rate(threads));
+    // One task, then two: what a call costs, and what a second thread adds to it.
+    bench.linear(1, 16, 16, WeightFormat::Plain(DType::F32))?;
+    bench.linear(1, 32, 16, WeightFormat::Plain(DType::F32))?;
     for format in FORMATS {
         bench.linear(1, 4096, 4096, format)?;
         bench.linear(1, 1024, 1024, format)?;

@@ -16,8 +16,8 @@
 
 mod batched;
 pub(crate) mod dense;
-pub(crate) mod groups;
 mod grouped;
+pub(crate) mod groups;
 pub(crate) mod linear;
 pub(crate) mod products;
 pub(crate) mod weights;
