@@ -69,19 +69,19 @@ pub struct Generate {
 #[derive(Args, Clone, Copy)]
 struct Sampling {
     /// 0 takes the most probable token
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, default_value_t = 0.0)]
     temperature: f32,
     /// Choose among the K most probable tokens; 0 for all
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: u32,
     /// Choose among the most probable tokens that together reach P
-    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = 1.0)]
     top_p: f32,
     /// Leave out tokens below this share of the best one's probability
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, default_value_t = 0.0)]
     min_p: f32,
     /// Above 1 makes tokens that occurred before less probable
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    #[arg(long, value_name = "R", allow_negative_numbers = true, default_value_t = 1.0)]
     repetition_penalty: f32,
     /// Key of the random numbers: the same seed gives the same text
     #[arg(long, value_name = "N", default_value_t = 0)]
