@@ -1,5 +1,7 @@
 //! The command as a person or a program meets it: exit codes, JSON, messages.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the failure of a test")]
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

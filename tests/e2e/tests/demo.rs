@@ -1,5 +1,7 @@
 //! The bundled demo model, from text to text: its known continuations, and what its compressed entries are worth.
 
+#![allow(clippy::unwrap_used, reason = "a failure here is the failure of a test")]
+
 use omnihal::DType;
 use omnihal_deepseek::demo;
 use omnihal_deepseek::engine::{Engine, EngineOptions, Feed, Want};
