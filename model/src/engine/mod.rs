@@ -17,7 +17,7 @@ use crate::load::{Progress, Weights};
 use crate::state::{PageCopy, Pools, SeqId, Sequences, StateShape};
 use crate::weights::Checkpoint;
 use buckets::{Bucket, Buckets};
-use omnihal::{Buffer, DType, Device, MemoryKind, Stream, View};
+use omnihal::{Buffer, DType, Device, ErrorKind, MemoryKind, Stream, View};
 use omnihal_runtime::{Program, ProgramSpec, transfer};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -64,7 +64,33 @@ impl Engine {
         weights: Arc<Weights>,
         options: EngineOptions,
     ) -> Result<Engine> {
-        let shape = StateShape::new(&config, options.sequences, options.positions, options.act);
+        let plain = StateShape::new(&config, options.sequences, options.positions, options.act);
+        let packed = plain.packed(options.precision).filter(|_| options.packed_rows);
+        if let Some(shape) = packed {
+            let engine =
+                Engine::with_state(&device, device.stream()?, config.clone(), weights.clone(), options.clone(), shape);
+            // Whether every operator takes packed rows shows when the first program is placed: nothing decomposes them.
+            let placed =
+                engine.and_then(|mut engine| engine.program(engine.buckets.of(1, 1, 1, 1, None)).map(|()| engine));
+            match placed {
+                Err(ModelError::Hal(error)) if error.kind() == ErrorKind::Unsupported => {
+                    tracing::info!(%error, "rows are stored plain: the device does not take packed ones");
+                }
+                placed => return placed,
+            }
+        }
+        Engine::with_state(&device, stream, config, weights, options, plain)
+    }
+
+    fn with_state(
+        device: &Arc<dyn Device>,
+        stream: Box<dyn Stream>,
+        config: Config,
+        weights: Arc<Weights>,
+        options: EngineOptions,
+        shape: StateShape,
+    ) -> Result<Engine> {
+        let device = device.clone();
         let pools = Pools::new(&*device, &*stream, &config, shape.clone(), options.poison)?;
         let streams = match weights.mtp.is_empty() || !options.predict {
             true => None,

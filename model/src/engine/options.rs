@@ -29,6 +29,8 @@ pub struct EngineOptions {
     pub force_indexer: bool,
     /// Attend to the window alone, in every block, to show what compressed entries are worth.
     pub window_only: bool,
+    /// Store packed rows where the precision mode makes them exact and the device reads and writes them natively.
+    pub packed_rows: bool,
     /// Attend to the entries given by `Engine::force_entries` instead of the indexer's.
     pub forced_entries: bool,
     /// Keep every intermediate tensor that the oracle names.
@@ -51,6 +53,7 @@ impl EngineOptions {
             predict: false,
             force_indexer: false,
             window_only: false,
+            packed_rows: true,
             forced_entries: false,
             taps: false,
             poison: false,

@@ -6,7 +6,7 @@ use crate::load::{BlockWeights, projection_width};
 use crate::state::BlockState;
 use omnihal::op::attention::{Entries, Latent, Query, Sparse};
 use omnihal::op::{ActQuant, RowQuant, cache, compress, gemm, indexer};
-use omnihal::{Column, DType};
+use omnihal::{Column, DType, RowFormat};
 use omnihal_runtime::Operand;
 
 /// A compressor's operands: which half of the state it updates.
@@ -18,6 +18,7 @@ struct CompressorArgs<'a> {
     width: usize,
     hadamard: bool,
     quant: RowQuant,
+    format: RowFormat,
 }
 
 impl Graph<'_> {
@@ -49,6 +50,7 @@ impl Graph<'_> {
                     width: d,
                     hadamard: false,
                     quant: self.kv_quant(),
+                    format: self.pools.shape.rows,
                 };
                 self.compress(block, &rope, args);
                 let qi = queries.slice(1, heads * d, queries.dim(1) - heads * d);
@@ -153,7 +155,7 @@ impl Graph<'_> {
             hadamard: args.hadamard,
             quant: args.quant,
             pages: self.pools.shape.page_space(block.ratio, pt.dim(1)),
-            format: self.pools.shape.format(),
+            format: args.format,
             weight: norm.dtype(),
             act: self.act,
         };
@@ -190,6 +192,7 @@ impl Graph<'_> {
             width,
             hadamard,
             quant,
+            format: self.pools.shape.keys,
         };
         self.compress(block, rope, args);
         let pt = self.column(Column::PageTable(block.ratio as u32));
@@ -217,7 +220,7 @@ impl Graph<'_> {
                 keep,
                 ratio: block.ratio,
                 pages,
-                format: g.pools.shape.format(),
+                format: g.pools.shape.keys,
                 act: g.act,
                 with_scores,
             };
@@ -273,7 +276,7 @@ impl Graph<'_> {
             pages: self.pools.shape.page_space(block.ratio, pt.as_ref().map_or(1, |pt| pt.dim(1))),
             ring: ring.dim(1),
             slots: ring.dim(0),
-            format: self.pools.shape.format(),
+            format: self.pools.shape.rows,
             inverse: true,
             act: self.act,
         };
@@ -294,7 +297,7 @@ impl Graph<'_> {
             rotary: self.config.qk_rope_head_dim,
             ring: ring.dim(1),
             slots: ring.dim(0),
-            format: self.pools.shape.format(),
+            format: self.pools.shape.rows,
             act: self.act,
         };
         self.r.op(op, &[kv, &ring, &toks, &seqs]);

@@ -1,6 +1,6 @@
 //! The device tensors of the state.
 
-use crate::config::{Block, Config};
+use crate::config::{Block, Config, Precision};
 use crate::error::Result;
 use crate::load::projection_width;
 use crate::state::{MAX_ROLLBACK, RESERVED};
@@ -19,8 +19,10 @@ pub struct StateShape {
     pub ring: usize,
     /// Ratios of the model, ascending, with the pages of each space (reserved ones included) and entries a page.
     pub spaces: Vec<Space>,
-    /// Type of stored rows.
-    pub row: DType,
+    /// Stored rows of rings and entries.
+    pub rows: RowFormat,
+    /// Stored rows of indexer keys.
+    pub keys: RowFormat,
 }
 
 /// One page space: shared by all blocks of a ratio.
@@ -66,7 +68,7 @@ impl Space {
 }
 
 impl StateShape {
-    /// Room for `sequences` sequences of up to `positions` positions each.
+    /// Room for `sequences` sequences of up to `positions` positions each, in plain rows of type `row`.
     pub fn new(config: &Config, sequences: usize, positions: usize, row: DType) -> Self {
         let mut ratios: Vec<(usize, bool)> =
             config.blocks.iter().filter(|b| b.ratio > 0).map(|b| (b.ratio, b.overlaps())).collect();
@@ -83,8 +85,20 @@ impl StateShape {
             positions,
             ring: (config.sliding_window + MAX_ROLLBACK - 1).next_multiple_of(16),
             spaces: spaces.collect(),
-            row,
+            rows: RowFormat::Plain(row),
+            keys: RowFormat::Plain(row),
         }
+    }
+
+    /// The same room in packed rows, as far as the precision mode puts values on the packed grids. `None` if it does not: a packed row is
+    /// legal only where it loses nothing (op-catalogue.md 5.1). Its rotated channels are BF16, so activations must be too.
+    pub fn packed(&self, precision: Precision) -> Option<Self> {
+        let plain = RowFormat::Plain(DType::BF16);
+        if self.rows != plain || !precision.quantises_kv() {
+            return None;
+        }
+        let keys = if precision.quantises_indexer() { RowFormat::F4 } else { plain };
+        Some(StateShape { rows: RowFormat::F8R, keys, ..self.clone() })
     }
 
     /// The page space of a ratio.
@@ -97,11 +111,6 @@ impl StateShape {
         self.spaces.iter().position(|s| s.ratio == ratio).unwrap_or(0)
     }
 
-    /// Stored rows.
-    pub fn format(&self) -> RowFormat {
-        RowFormat::Plain(self.row)
-    }
-
     /// A ratio's pages as an operator sees them, with page tables of `table` pages.
     pub fn page_space(&self, ratio: usize, table: usize) -> PageSpace {
         let (pages, entries) = self.space(ratio).map_or((1, 1), |s| (s.pages, s.page_entries));
@@ -112,15 +121,15 @@ impl StateShape {
 /// The state tensors of one block.
 #[derive(Clone)]
 pub struct BlockState {
-    /// `[slots, ring, head]`.
+    /// `[slots, ring, head]`, or bytes of packed rows.
     pub ring: View,
     /// F32 `[slots, open ring, halves * 2 * head]`.
     pub open: Option<View>,
-    /// `[pages, entries, head]`.
+    /// `[pages, entries, head]`, or bytes of packed rows.
     pub entries: Option<View>,
     /// F32 `[slots, open ring, halves * 2 * indexer head]`.
     pub index_open: Option<View>,
-    /// `[pages, entries, indexer head]`.
+    /// `[pages, entries, indexer head]`, or bytes of packed rows.
     pub keys: Option<View>,
 }
 
@@ -194,18 +203,21 @@ impl Allocator<'_> {
     }
 
     fn block(&mut self, config: &Config, shape: &StateShape, block: &Block) -> Result<BlockState> {
-        let ring = self.tensor(shape.row, [shape.slots, shape.ring, config.head_dim])?;
+        let rotary = config.qk_rope_head_dim;
+        let (dtype, len) = shape.rows.row(config.head_dim, rotary);
+        let ring = self.tensor(dtype, [shape.slots, shape.ring, len])?;
         let mut state = BlockState { ring, open: None, entries: None, index_open: None, keys: None };
         let Some(space) = shape.space(block.ratio).copied() else { return Ok(state) };
-        let mut pair = |width: usize| -> Result<(View, View)> {
+        let mut pair = |width: usize, format: RowFormat| -> Result<(View, View)> {
+            let (dtype, len) = format.row(width, rotary);
             let open = self.tensor(DType::F32, [shape.slots, space.ring(), projection_width(block, width)])?;
-            let pool = self.tensor(shape.row, [space.pages, space.page_entries, width])?;
+            let pool = self.tensor(dtype, [space.pages, space.page_entries, len])?;
             Ok((open, pool))
         };
-        let (open, entries) = pair(config.head_dim)?;
+        let (open, entries) = pair(config.head_dim, shape.rows)?;
         (state.open, state.entries) = (Some(open), Some(entries));
         if block.has_indexer() {
-            let (open, keys) = pair(config.index_head_dim)?;
+            let (open, keys) = pair(config.index_head_dim, shape.keys)?;
             (state.index_open, state.keys) = (Some(open), Some(keys));
         }
         Ok(state)

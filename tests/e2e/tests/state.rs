@@ -1,7 +1,7 @@
 //! What a sequence's past may not depend on: how it was cut, who else was in the batch, how often it was rolled back or forked.
 //! On the CPU all of it holds bit for bit.
 
-use omnihal::DType;
+use omnihal::{DType, RowFormat};
 use omnihal_deepseek::config::Precision;
 use omnihal_deepseek::engine::{Engine, EngineOptions, Feed, Want};
 use omnihal_deepseek::error::ModelError;
@@ -20,10 +20,15 @@ struct Bench {
 
 impl Bench {
     fn new(case: &str, precision: Precision, act: DType, sequences: usize, positions: usize) -> Bench {
+        Bench::open(case, precision, act, sequences, positions, true)
+    }
+
+    fn open(case: &str, precision: Precision, act: DType, sequences: usize, positions: usize, packed: bool) -> Bench {
         let checkpoint = checkpoint(case);
         let mut options = EngineOptions::new(checkpoint.config(), positions);
         (options.precision, options.act, options.sequences) = (precision, act, sequences);
         options.poison = true;
+        options.packed_rows = packed;
         options.force_indexer = true;
         let device = omnihal_backends::registry().open("cpu").unwrap();
         let vocab = checkpoint.config().vocab_size as u32;
@@ -190,6 +195,22 @@ fn a_full_pool_refuses_one_sequence_and_leaves_the_others() {
     assert_eq!((bench.engine.len(a).unwrap(), bench.engine.len(b).unwrap()), (60, 10));
     assert!(bench.feed(b, &tokens[10..20]) == straight[10..20]);
     assert!(bench.feed(a, &tokens[60..]) == straight[60..]);
+}
+
+#[test]
+fn packed_rows_give_the_bits_of_plain_ones_in_less_memory() {
+    for precision in [Precision::QatKv, Precision::QatKvIdx, Precision::QatAll] {
+        let mut plain = Bench::open("official", precision, DType::BF16, 1, 512, false);
+        let mut packed = Bench::open("official", precision, DType::BF16, 1, 512, true);
+        assert_eq!(packed.engine.pools().shape.rows, RowFormat::F8R, "{precision}");
+        let tokens = plain.tokens(12, 90);
+        let lengths = || [30, 1, 7, 52].into_iter();
+        assert!(plain.cut(&tokens, lengths()) == packed.cut(&tokens, lengths()), "{precision}");
+        assert!(packed.engine.memory()[1] < plain.engine.memory()[1], "{precision}");
+    }
+    // Nothing is packed where that would lose something.
+    let bench = Bench::new("official", Precision::QatAll, DType::F32, 1, 64);
+    assert_eq!(bench.engine.pools().shape.rows, RowFormat::Plain(DType::F32));
 }
 
 #[test]
