@@ -1,5 +1,7 @@
 //! A device that lacks an operator runs the model only if a fallback was allowed, and the table says so.
 
+#![allow(clippy::unwrap_used, reason = "a test: what panics here is the failure it reports")]
+
 use omnihal::{
     Buffer, Caps, DType, Device, DeviceInfo, Event, MemoryKind, Op, OpKind, Plan, Result, Stream, Support, WeightDesc,
     WeightForm,

@@ -1,5 +1,7 @@
 //! Every oracle case, on every embedded backend, along every path, with all operators and with the core tier alone.
 
+#![allow(clippy::unwrap_used, reason = "a test: what panics here is the failure it reports")]
+
 use omnihal_deepseek::config::Precision;
 use omnihal_deepseek::weights::Checkpoint;
 use omnihal_e2e::{Golden, ParityOptions, Path, ops_parity, parity};

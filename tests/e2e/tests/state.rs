@@ -1,6 +1,8 @@
 //! What a sequence's past may not depend on: how it was cut, who else was in the batch, how often it was rolled back or forked.
 //! On the CPU all of it holds bit for bit.
 
+#![allow(clippy::unwrap_used, reason = "a test: what panics here is the failure it reports")]
+
 use omnihal::{DType, RowFormat};
 use omnihal_deepseek::config::Precision;
 use omnihal_deepseek::engine::{Engine, EngineOptions, Feed, Want};
