@@ -7,6 +7,7 @@ mod open;
 mod output;
 
 use clap::Parser;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Environment variable with the log filter, in the syntax of `tracing-subscriber`.
@@ -59,6 +60,7 @@ fn start_log() -> Result<(), failure::Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(&text).map_err(|error| {
         failure::Failure::input(format!("{LOG} is `{text}`: {error}; use a level such as info, or target=level"))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     Ok(())
 }

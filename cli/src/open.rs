@@ -181,7 +181,7 @@ pub fn load(device: Arc<dyn Device>, checkpoint: &Checkpoint, options: EngineOpt
     let total = checkpoint.total_bytes();
     let target = if total < SLOW_LOAD { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(total), target);
-    // The template is a constant that a test renders; the default style would do too.
+    // Were the template wrong, the default style would do too.
     if let Ok(style) = ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}") {
         bar.set_style(style);
     }

@@ -160,6 +160,8 @@ fn generate_refuses_what_cannot_be() {
     let dir = case("swa");
     let message = refusal(2, &["generate", "--model", dir.to_str().unwrap(), "--prompt", "x"]);
     assert!(message.contains("tokenizer.json"), "{message}");
+    let message = refusal(2, &["generate", "--trace", "no-such-folder/trace.json"]);
+    assert!(message.contains("no-such-folder"), "{message}");
     let message = refusal(2, &["generate", "--prompt-ids", "1,999999"]);
     assert!(message.contains("999999"), "{message}");
 }

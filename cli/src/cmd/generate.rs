@@ -13,7 +13,7 @@ use omnihal_deepseek::tokenizer::Tokenizer;
 use omnihal_runtime::layers::{self, TraceRing};
 use serde::Serialize;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -131,14 +131,14 @@ impl Generate {
         let stop = if self.ignore_eos { Vec::new() } else { stop_tokens(config, tokenizer.as_ref()) };
         let request = Request { params, max_tokens: self.max_tokens, stop };
         let (mut device, mut ring) = (self.backend.open()?, None);
-        if self.trace.is_some() {
+        if let Some(path) = &self.trace {
             let (traced, calls) = layers::trace(device);
-            (device, ring) = (traced, Some(calls));
+            (device, ring) = (traced, Some((Trace::create(path)?, calls)));
         }
         let mut generator = Generator::new(open::load(device, &checkpoint, options)?);
         let (generated, text) = self.generate(&mut generator, tokenizer.as_ref(), &prompt, &request)?;
-        if let (Some(path), Some(ring)) = (&self.trace, &ring) {
-            write_trace(path, ring)?;
+        if let Some((trace, calls)) = ring {
+            trace.write(&calls)?;
         }
         let [weight_bytes, state_bytes, arena_bytes] = generator.engine().memory();
         let report = Report {
@@ -243,16 +243,31 @@ fn stop_tokens(config: &Config, tokenizer: Option<&Tokenizer>) -> Vec<u32> {
     config.eos_token_ids.iter().copied().chain(own).collect()
 }
 
-fn write_trace(path: &Path, ring: &TraceRing) -> Result<(), Failure> {
-    let fail = |error: std::io::Error| Failure::input(format!("cannot write trace {}: {error}", path.display()));
-    let mut out = BufWriter::new(File::create(path).map_err(fail)?);
-    ring.write_chrome(&mut out).map_err(fail)?;
-    out.into_inner().map_err(|e| fail(e.into_error()))?;
-    let kept = ring.entries().len() as u64;
-    if kept < ring.total() {
-        eprintln!("omnihal: the trace has the last {kept} of {} device calls", ring.total());
+/// The file of a trace, made before the work so that a wrong path costs none.
+struct Trace<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Trace<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        match File::create(path) {
+            Ok(file) => Ok(Trace { path, file }),
+            Err(error) => Err(Failure::input(format!("cannot write trace {}: {error}", path.display()))),
+        }
     }
-    Ok(())
+
+    fn write(self, ring: &TraceRing) -> Result<(), Failure> {
+        let fail =
+            |error: std::io::Error| Failure::input(format!("cannot write trace {}: {error}", self.path.display()));
+        let mut out = BufWriter::new(self.file);
+        ring.write_chrome(&mut out).and_then(|()| out.flush()).map_err(fail)?;
+        let kept = ring.entries().len() as u64;
+        if kept < ring.total() {
+            eprintln!("omnihal: the trace has the last {kept} of {} device calls", ring.total());
+        }
+        Ok(())
+    }
 }
 
 impl Report<'_> {

@@ -31,7 +31,7 @@ pub struct Plan {
     #[arg(long, value_name = "B", default_value_t = 1)]
     batch: u64,
     /// Memory of one device in GiB
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", allow_negative_numbers = true)]
     device_memory: Option<f64>,
     /// Devices that share the model (tensor parallel)
     #[arg(long, value_name = "N", default_value_t = 1)]
