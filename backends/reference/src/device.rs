@@ -1,9 +1,10 @@
 //! The device and its plans.
 
 use crate::memory::{ALIGNMENT, allocate};
+use crate::ops::fused;
 use crate::stream::{ReferenceEvent, ReferenceStream};
 use omnihal::{
-    Accumulation, Buffer, Caps, DType, Determinism, Device, DeviceInfo, Event, Mem, MemoryKind, Op, OpSet, Plan,
+    Accumulation, Buffer, Caps, DType, Determinism, Device, DeviceInfo, Error, Event, Mem, MemoryKind, Op, OpSet, Plan,
     Result, Stream, Support,
 };
 use std::any::Any;
@@ -65,15 +66,19 @@ impl Device for ReferenceDevice {
     }
 
     fn supports(&self, op: &Op) -> Support {
-        match op.check() {
-            Ok(()) => Support::Native,
-            Err(error) => Support::No(error.to_string()),
+        let refusal = op.check().err().map(|error| error.to_string());
+        match refusal.or_else(|| fused::unsupported(op)) {
+            None => Support::Native,
+            Some(reason) => Support::No(reason),
         }
     }
 
     fn plan(&self, op: &Op) -> Result<Arc<dyn Plan>> {
         op.check()?;
-        Ok(Arc::new(ReferencePlan { op: *op }))
+        match fused::unsupported(op) {
+            None => Ok(Arc::new(ReferencePlan { op: *op })),
+            Some(reason) => Err(Error::unsupported(reason).with_op(op.kind())),
+        }
     }
 }
 

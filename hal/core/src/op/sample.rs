@@ -33,9 +33,9 @@ super::operators! {
     }
     flops(d) = product([d.rows, d.width]);
 
-    /// Chooses a token for each wanted row. Temperature 0: the largest logit, lowest id on ties. Otherwise, in this order: repetition penalty
+    /// Chooses a token for each wanted row. Temperature 0: the largest logit, lowest id on ties, no penalty. Otherwise, in this order: repetition penalty
     /// (seen tokens: positive logits divided, negative multiplied), temperature, probabilities over the whole vocabulary, cut to the `candidates`
-    /// best, top-k, top-p, min-p, renormalise, first candidate whose cumulative sum exceeds `u`. Marks the token as seen and stores it in `last`.
+    /// best, top-k (below 1: off), top-p (1 and above: off), min-p, renormalise, first candidate whose cumulative sum exceeds `u`. Marks the token as seen and stores it in `last`.
     Fused "sample.pick" Pick PickArgs {
         /// Rows of logits.
         wanted: usize,

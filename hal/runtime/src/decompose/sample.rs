@@ -18,12 +18,13 @@ pub(super) fn pick(r: &mut Recipe, d: &Pick, args: &Arguments, cx: &Context<'_>)
     let (temperature, top_k, top_p, min_p, penalty) = (column(0), column(1), column(2), column(3), column(4));
     let slot = r.column(cx.step, Column::OutSlot);
     let seen = args.opt(5).map(|seen| (seen, r.gather(seen, &slot)));
+    // Temperature 0 takes the largest logit as it is: no penalty, and 1 as the temperature of the reported probability.
+    let one = [d.wanted, 1].into();
+    let penalty = r.select(one, &temperature, Cmp::Gt, Number(0.0), Of(&penalty), Number(1.0));
     let logits = match &seen {
         Some((_, rows)) => penalised(r, args.get(0)?, rows, &penalty),
         None => args.get(0)?.clone(),
     };
-    // Temperature 0 is greedy: any positive temperature ranks alike, 1 keeps the reported probability plain.
-    let one = [d.wanted, 1].into();
     let heat = r.select(one, &temperature, Cmp::Gt, Number(0.0), Of(&temperature), Number(1.0));
     let scaled = r.zip(Arith::Div, &logits, &heat);
     let (best, ids) = r.top_k(&scaled, d.candidates, true);
@@ -77,7 +78,7 @@ fn log_sum_exp(r: &mut Recipe, x: &Operand, top: &Operand) -> Operand {
 /// Zeroes what top-k, top-p and min-p leave out, in that order.
 fn cut(r: &mut Recipe, p: &Operand, rank: &Operand, top_k: &Operand, top_p: &Operand, min_p: &Operand) -> Operand {
     let shape = p.shape();
-    let limit = r.select(top_k.shape(), top_k, Cmp::Gt, Number(0.0), Of(top_k), Number(NEVER));
+    let limit = r.select(top_k.shape(), top_k, Cmp::Ge, Number(1.0), Of(top_k), Number(NEVER));
     let p = r.select(shape, rank, Cmp::Lt, Of(&limit), Of(p), Number(0.0));
     let before = r.cumsum(&p, true);
     let p = r.select(shape, &before, Cmp::Lt, Of(top_p), Of(&p), Number(0.0));
