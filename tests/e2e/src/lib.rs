@@ -6,6 +6,7 @@
 mod compare;
 mod derive;
 mod golden;
+mod judge;
 mod ops;
 mod parity;
 mod report;
@@ -13,6 +14,7 @@ mod run;
 mod state;
 
 pub use golden::{Golden, GoldenError};
+pub use judge::judge;
 pub use ops::ops_parity;
-pub use parity::{Observations, ParityError, ParityOptions, Path, judge, observe, parity};
+pub use parity::{Observations, ParityError, ParityOptions, Path, observe, parity};
 pub use report::{Report, TensorResult};
