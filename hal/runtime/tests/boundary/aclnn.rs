@@ -1,15 +1,14 @@
 //! aclnn: every call is first sized and prepared as an executor, by dtype, shape, stride and address, then launched.
 
-use crate::queue::{Column, Queue, Work, copy, relu};
+use crate::queue::{Column, LateStream, PassedEvent, Queue, Vendor, allocate, relu};
 use omnihal::{
-    Accumulation, Args, Buffer, Caps, DType, Determinism, Device, DeviceInfo, Error, ErrorKind, Event, Graph, Mem,
-    MemoryKind, Op, OpKind, Plan, Result, Stream, Support, View,
+    Accumulation, Args, Buffer, Caps, DType, Determinism, Device, DeviceInfo, Error, ErrorKind, Event, MemoryKind, Op,
+    OpKind, Plan, Result, Stream, Support, View,
 };
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 thread_local! {
     static CALLS: RefCell<HashMap<&'static str, usize>> = RefCell::default();
@@ -86,14 +85,13 @@ impl Device for AclDevice {
         &self.caps
     }
     fn alloc(&self, bytes: usize, kind: MemoryKind) -> Result<Buffer> {
-        let memory: Arc<Vec<u64>> = Arc::new(vec![0; bytes.div_ceil(8)]);
-        Ok(Buffer::new(Mem { addr: memory.as_ptr() as u64, len: bytes }, kind, memory))
+        Ok(allocate(bytes, kind))
     }
     fn stream(&self) -> Result<Box<dyn Stream>> {
-        Ok(Box::new(AclStream { queue: Arc::default() }))
+        Ok(Box::new(LateStream::<Acl>::default()))
     }
     fn event(&self) -> Result<Box<dyn Event>> {
-        Ok(Box::new(AclEvent))
+        Ok(Box::new(PassedEvent))
     }
     fn supports(&self, _op: &Op) -> Support {
         Support::Native
@@ -132,10 +130,6 @@ impl Plan for AclPlan {
     }
 }
 
-struct AclStream {
-    queue: Arc<Queue>,
-}
-
 /// ACL_ERROR_RT_VECTOR_CORE_EXCEPTION.
 fn check(code: i32) -> Result<()> {
     match code {
@@ -144,8 +138,17 @@ fn check(code: i32) -> Result<()> {
     }
 }
 
-impl Stream for AclStream {
-    unsafe fn run(&self, plan: &dyn Plan, args: &Args<'_>) -> Result<()> {
+struct Acl;
+
+impl Vendor for Acl {
+    const GRAPH_CALLS: [&'static str; 3] = ["aclmdlRICaptureBegin", "aclmdlRICaptureEnd", "aclmdlRIExecuteAsync"];
+    fn called(name: &'static str) {
+        called(name);
+    }
+    fn check(code: i32) -> Result<()> {
+        check(code)
+    }
+    fn run(queue: &Queue, plan: &dyn Plan, args: &Args<'_>) -> Result<()> {
         let plan = (plan as &dyn Any).downcast_ref::<AclPlan>();
         let Some(executor) = plan.and_then(|p| p.executor) else {
             return Err(Error::argument("the plan was not bound to its arguments"));
@@ -157,84 +160,9 @@ impl Stream for AclStream {
             )));
         }
         called("aclnnRelu");
-        check(self.queue.push(Arc::new(move || {
+        check(queue.push(Arc::new(move || {
             relu(executor.x, executor.y);
             0
         })))
-    }
-    unsafe fn copy(&self, dst: Mem, src: Mem) -> Result<()> {
-        check(self.queue.push(Arc::new(move || {
-            copy(dst.addr, src.addr, src.len);
-            0
-        })))
-    }
-    unsafe fn fill(&self, _dst: Mem, _byte: u8) -> Result<()> {
-        Ok(())
-    }
-    unsafe fn write(&self, dst: Mem, src: &[u8]) -> Result<()> {
-        let staged = src.to_vec();
-        check(self.queue.push(Arc::new(move || {
-            copy(dst.addr, staged.as_ptr() as u64, staged.len());
-            0
-        })))
-    }
-    unsafe fn read(&self, src: Mem, dst: &mut [u8], timeout: Duration) -> Result<()> {
-        self.sync(timeout)?;
-        copy(dst.as_mut_ptr() as u64, src.addr, dst.len());
-        Ok(())
-    }
-    fn record(&self, _event: &dyn Event) -> Result<()> {
-        Ok(())
-    }
-    fn wait(&self, _event: &dyn Event) -> Result<()> {
-        Ok(())
-    }
-    fn begin_capture(&self) -> Result<()> {
-        called("aclmdlRICaptureBegin");
-        self.queue.begin_capture();
-        Ok(())
-    }
-    fn end_capture(&self) -> Result<Box<dyn Graph>> {
-        called("aclmdlRICaptureEnd");
-        Ok(Box::new(AclGraph { tasks: self.queue.end_capture() }))
-    }
-    unsafe fn launch(&self, graph: &dyn Graph) -> Result<()> {
-        called("aclmdlRIExecuteAsync");
-        let graph = graph.as_any().downcast_ref::<AclGraph>();
-        let tasks = graph.ok_or_else(|| Error::argument("a graph of another device"))?.tasks.clone();
-        check(self.queue.push(Arc::new(move || tasks.iter().map(|t| t()).find(|&code| code != 0).unwrap_or(0))))
-    }
-    fn poll(&self) -> Result<bool> {
-        check(self.queue.synchronize()).map(|()| true)
-    }
-    fn sync(&self, _timeout: Duration) -> Result<()> {
-        check(self.queue.synchronize())
-    }
-}
-
-struct AclGraph {
-    tasks: Vec<Work>,
-}
-
-impl Graph for AclGraph {
-    fn nodes(&self) -> usize {
-        self.tasks.len()
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-struct AclEvent;
-
-impl Event for AclEvent {
-    fn poll(&self) -> Result<bool> {
-        Ok(true)
-    }
-    fn sync(&self, _timeout: Duration) -> Result<()> {
-        Ok(())
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

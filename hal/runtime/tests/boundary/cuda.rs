@@ -1,15 +1,13 @@
 //! CUDA: kernels go to streams, streams are captured into graphs, failures come late and stay.
 
-use crate::queue::{Column, Queue, Work, copy, relu};
+use crate::queue::{Column, LateStream, PassedEvent, Queue, Vendor, allocate, relu};
 use omnihal::{
-    Accumulation, Args, Buffer, Caps, DType, Determinism, Device, DeviceInfo, Error, ErrorKind, Event, Graph, Mem,
-    MemoryKind, Op, OpKind, Plan, Result, Severity, Stream, Support, View,
+    Accumulation, Args, Buffer, Caps, DType, Determinism, Device, DeviceInfo, Error, ErrorKind, Event, MemoryKind, Op,
+    OpKind, Plan, Result, Severity, Stream, Support, View,
 };
-use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 thread_local! {
     static CALLS: RefCell<HashMap<&'static str, usize>> = RefCell::default();
@@ -68,14 +66,13 @@ impl Device for CudaDevice {
         &self.caps
     }
     fn alloc(&self, bytes: usize, kind: MemoryKind) -> Result<Buffer> {
-        let memory: Arc<Vec<u64>> = Arc::new(vec![0; bytes.div_ceil(8)]);
-        Ok(Buffer::new(Mem { addr: memory.as_ptr() as u64, len: bytes }, kind, memory))
+        Ok(allocate(bytes, kind))
     }
     fn stream(&self) -> Result<Box<dyn Stream>> {
-        Ok(Box::new(CudaStream { queue: Arc::default() }))
+        Ok(Box::new(LateStream::<Cuda>::default()))
     }
     fn event(&self) -> Result<Box<dyn Event>> {
-        Ok(Box::new(CudaEvent))
+        Ok(Box::new(PassedEvent))
     }
     fn supports(&self, _op: &Op) -> Support {
         Support::Native
@@ -105,95 +102,24 @@ fn column(view: &View) -> Column {
     Column { addr: view.addr(), rows: view.dim(0), stride: view.strides[0] }
 }
 
-struct CudaStream {
-    queue: Arc<Queue>,
-}
+struct Cuda;
 
-impl Stream for CudaStream {
-    unsafe fn run(&self, _plan: &dyn Plan, args: &Args<'_>) -> Result<()> {
+impl Vendor for Cuda {
+    const GRAPH_CALLS: [&'static str; 3] = ["cuStreamBeginCapture", "cuGraphInstantiate", "cuGraphLaunch"];
+    fn called(name: &'static str) {
+        called(name);
+    }
+    fn check(code: i32) -> Result<()> {
+        check(code)
+    }
+    fn run(queue: &Queue, _plan: &dyn Plan, args: &Args<'_>) -> Result<()> {
         called("cuLaunchKernel");
         // Kernel parameters are copied at launch: addresses and strides, nothing of ours.
         let [Some(x), Some(y)] = args.views else { return Err(Error::argument("relu takes x and y")) };
         let (x, y, fail) = (column(x), column(y), FAIL.replace(false));
-        check(self.queue.push(Arc::new(move || {
+        check(queue.push(Arc::new(move || {
             relu(x, y);
             if fail { ILLEGAL_ADDRESS } else { 0 }
         })))
-    }
-    unsafe fn copy(&self, dst: Mem, src: Mem) -> Result<()> {
-        check(self.queue.push(Arc::new(move || {
-            copy(dst.addr, src.addr, src.len);
-            0
-        })))
-    }
-    unsafe fn fill(&self, _dst: Mem, _byte: u8) -> Result<()> {
-        Ok(())
-    }
-    unsafe fn write(&self, dst: Mem, src: &[u8]) -> Result<()> {
-        // Pinned staging: the source may be reused at once.
-        let staged = src.to_vec();
-        check(self.queue.push(Arc::new(move || {
-            copy(dst.addr, staged.as_ptr() as u64, staged.len());
-            0
-        })))
-    }
-    unsafe fn read(&self, src: Mem, dst: &mut [u8], timeout: Duration) -> Result<()> {
-        self.sync(timeout)?;
-        copy(dst.as_mut_ptr() as u64, src.addr, dst.len());
-        Ok(())
-    }
-    fn record(&self, _event: &dyn Event) -> Result<()> {
-        Ok(())
-    }
-    fn wait(&self, _event: &dyn Event) -> Result<()> {
-        Ok(())
-    }
-    fn begin_capture(&self) -> Result<()> {
-        called("cuStreamBeginCapture");
-        self.queue.begin_capture();
-        Ok(())
-    }
-    fn end_capture(&self) -> Result<Box<dyn Graph>> {
-        called("cuGraphInstantiate");
-        Ok(Box::new(CudaGraph { nodes: self.queue.end_capture() }))
-    }
-    unsafe fn launch(&self, graph: &dyn Graph) -> Result<()> {
-        called("cuGraphLaunch");
-        let graph = graph.as_any().downcast_ref::<CudaGraph>();
-        let nodes = graph.ok_or_else(|| Error::argument("a graph of another device"))?.nodes.clone();
-        check(self.queue.push(Arc::new(move || nodes.iter().map(|n| n()).find(|&code| code != 0).unwrap_or(0))))
-    }
-    fn poll(&self) -> Result<bool> {
-        check(self.queue.synchronize()).map(|()| true)
-    }
-    fn sync(&self, _timeout: Duration) -> Result<()> {
-        check(self.queue.synchronize())
-    }
-}
-
-struct CudaGraph {
-    nodes: Vec<Work>,
-}
-
-impl Graph for CudaGraph {
-    fn nodes(&self) -> usize {
-        self.nodes.len()
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-struct CudaEvent;
-
-impl Event for CudaEvent {
-    fn poll(&self) -> Result<bool> {
-        Ok(true)
-    }
-    fn sync(&self, _timeout: Duration) -> Result<()> {
-        Ok(())
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
