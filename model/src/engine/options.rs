@@ -35,7 +35,7 @@ pub struct EngineOptions {
     pub forced_entries: bool,
     /// Keep every intermediate tensor that the oracle names.
     pub taps: bool,
-    /// Fill unwritten state with NaN, to show what is read unwritten.
+    /// Fill unwritten state, and the arena before every step, with NaN: what is read unwritten then shows.
     pub poison: bool,
 }
 

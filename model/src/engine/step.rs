@@ -173,6 +173,10 @@ impl Engine {
         let count = wanted.len();
         let bucket = self.buckets.of(rows, pieces.len(), count, positions, predict);
         self.program(bucket)?;
+        if let Some(arena) = self.arena.as_ref().filter(|_| self.options.poison) {
+            // What an earlier step left must not look like a result of this one.
+            transfer::fill(&*self.stream, arena, 0, arena.len(), 0xFF)?;
+        }
         self.launch(feeds, bucket)?;
         self.scratch.last = Some(bucket);
         self.collect(bucket, count, logits)
