@@ -191,6 +191,11 @@ impl Program {
         Ok(())
     }
 
+    /// True if runs launch a captured graph.
+    pub fn is_captured(&self) -> bool {
+        self.graph.is_some()
+    }
+
     /// Captures the calls into a device graph, where the device and every plan allow it. Run once before, eagerly.
     pub fn capture(&mut self, stream: &dyn Stream) -> Result<bool> {
         let Some(arena) = self.arena.as_ref().filter(|_| self.capture_safe).map(Buffer::mem) else { return Ok(false) };

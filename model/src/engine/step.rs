@@ -210,7 +210,11 @@ impl Engine {
         }
         let program = self.programs.get_mut(&bucket);
         let program = program.ok_or_else(|| ModelError::refused("the step's program is gone"))?;
-        let result = program.step_with(&*self.stream, &batch);
+        let mut result = program.step_with(&*self.stream, &batch);
+        // The first run was eager, so that whatever the device sets up lazily is not part of the graph.
+        if result.is_ok() && self.device.caps().native_graphs && !program.is_captured() {
+            result = program.capture(&*self.stream).map(drop);
+        }
         let (batch, page_tables) = (recycle(batch), recycle(page_tables));
         (*sequences, *pages) = (batch, page_tables);
         Ok(result?)
