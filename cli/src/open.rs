@@ -107,7 +107,13 @@ impl BackendArgs {
 pub fn open(device: &str) -> Result<Arc<dyn Device>, Failure> {
     let registry = omnihal_backends::registry();
     let name = device.split(':').next().unwrap_or(device);
-    registry.get(name).map_err(|error| Failure::input(format!("{}; see `omnihal devices`", error.message())))?;
+    registry.get(name).map_err(|error| {
+        let advice = match omnihal_backends::OPTIONAL.contains(&name) {
+            true => format!("build with `--features {name}` for it"),
+            false => "see `omnihal devices`".to_owned(),
+        };
+        Failure::input(format!("{}; {advice}", error.message()))
+    })?;
     Ok(registry.open(device)?)
 }
 

@@ -81,6 +81,11 @@ fn a_wrong_option_is_a_usage_error() {
 fn an_unknown_backend_is_answered_with_the_known_ones() {
     let message = refusal(2, &["generate", "--backend", "tpu"]);
     assert!(message.contains("no backend named `tpu`") && message.contains("reference, cpu, null"), "{message}");
+    #[cfg(not(feature = "ascend"))]
+    {
+        let message = refusal(2, &["generate", "--backend", "ascend"]);
+        assert!(message.contains("build with `--features ascend`"), "{message}");
+    }
     let message = refusal(2, &["generate", "--backend", "cpu:x"]);
     assert!(message.contains("expected a number"), "{message}");
     let message = refusal(2, &["generate", "--backend", "cpu:7"]);
