@@ -48,12 +48,12 @@ pub(crate) static E4M3: [f32; 256] = {
 };
 
 /// Values of all E2M1 codes; bit 3 is the sign.
-pub(crate) static E2M1: [f32; 16] =
+pub(crate) const E2M1: [f32; 16] =
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
 /// The value of an E8M0 code: `2^(code - 127)`, 255 = NaN. Code 0 is subnormal in f32 and exact.
 #[inline(always)]
-pub(crate) fn e8m0_to_f32(code: u8) -> f32 {
+pub(crate) const fn e8m0_to_f32(code: u8) -> f32 {
     f32::from_bits(match code {
         0 => 0x0040_0000,
         255 => 0x7FC0_0000,

@@ -9,7 +9,7 @@ mod weight;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use weight::{Code, Scales, WeightRows, arrange};
+pub(crate) use weight::{Code, Scales, WeightRows};
 
 use std::sync::OnceLock;
 
@@ -45,7 +45,7 @@ pub(crate) struct Kernels {
     pub qdq_e2m1: fn(&mut [f32], usize),
     /// `g = silu(min(g, limit)) * clamp(u, -limit, limit) * weight`, with g first, then u, limit and weight.
     pub swiglu: fn(&mut [f32], &[f32], f32, f32),
-    /// Products of one row of activations (F32, padded with zeros to whole [`LANES`], in the order of `Code::arranged`) with the given rows of a weight, without `Code::post`.
+    /// Products of one row of activations (F32, padded with zeros to whole [`LANES`], in the order of `Code::place`) with the given rows of a weight, without `Code::post`.
     pub dots: unsafe fn(&WeightRows, &[usize; DOTS], *const f32) -> [f32; DOTS],
     /// Widens [`TILE_OUTS`] rows of a weight from the given one on; those past the given end become zeros. Element `LANES * i + j` of
     /// output `o` goes to `[j][i][o]`.

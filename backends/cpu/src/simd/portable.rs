@@ -1,6 +1,5 @@
 //! Kernels in plain Rust, with the lanes of their sums written out so that any compiler can vectorise them.
 
-use super::weight::place;
 use super::{DOTS, Kernels, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
 use crate::num::{self, bf16_to_f32, f32_to_bf16};
 
@@ -149,14 +148,14 @@ fn largest(values: &[f32]) -> f32 {
 }
 
 pub(super) unsafe fn dots<F: Fma>(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
-    let arranged = w.code.arranged();
+    let places: [usize; LANES] = std::array::from_fn(|j| w.code.place(j));
     outs.map(|out| {
         let mut lanes = [0.0; LANES];
         for k in (0..w.inner).step_by(LANES) {
             // SAFETY: the caller promises the row, and activations up to whole lanes.
             let (w, a) = unsafe { (w.chunk(out, k), a.add(k).cast::<[f32; LANES]>().read_unaligned()) };
             for j in 0..LANES {
-                lanes[j] = F::fma(w[j], if arranged { a[place(j)] } else { a[j] }, lanes[j]);
+                lanes[j] = F::fma(w[j], a[places[j]], lanes[j]);
             }
         }
         reduce(&lanes)

@@ -25,12 +25,38 @@ impl Code {
         }
     }
 
-    /// Whether [`Kernels::dots`] takes each [`LANES`] activations as [`arrange`] puts them: even ones, then odd ones. Codes narrower than
-    /// F32 lie two to a machine word, and are widened fastest in that order.
+    /// Where [`Kernels::dots`] takes lane `j` of each [`LANES`] activations. Codes narrower than F32 lie several to a machine word of
+    /// 32 bits, and are widened fastest if those at the same place in their words follow each other: every second BF16 number, every
+    /// fourth E4M3 code. The pairs of E2M1 codes are as wide as two E4M3 codes, and end up in the same order.
     ///
     /// [`Kernels::dots`]: super::Kernels::dots
-    pub(crate) fn arranged(self) -> bool {
-        self != Code::F32
+    #[inline(always)]
+    pub(crate) const fn place(self, j: usize) -> usize {
+        let words = match self {
+            Code::F32 => 1,
+            Code::BF16 => 2,
+            Code::F8E4M3 | Code::F4E2M1 => 4,
+        };
+        j / words + j % words * (LANES / words)
+    }
+
+    /// Moves the elements of each [`LANES`] to their places. The length must be whole lanes.
+    pub(crate) fn arrange(self, row: &mut [f32]) {
+        if self == Code::F32 {
+            return;
+        }
+        for lanes in row.as_chunks_mut::<LANES>().0 {
+            let old = *lanes;
+            for j in 0..LANES {
+                lanes[self.place(j)] = old[j];
+            }
+        }
+    }
+
+    /// Whether elements have scales.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn scaled(self) -> bool {
+        matches!(self, Code::F8E4M3 | Code::F4E2M1)
     }
 
     /// Bytes of `len` elements.
@@ -61,22 +87,6 @@ impl Code {
     }
 }
 
-/// Moves the even elements of each [`LANES`] to the front. The length must be whole lanes.
-pub(crate) fn arrange(row: &mut [f32]) {
-    for lanes in row.as_chunks_mut::<LANES>().0 {
-        let old = *lanes;
-        for j in 0..LANES {
-            lanes[place(j)] = old[j];
-        }
-    }
-}
-
-/// Where [`arrange`] puts lane `j`.
-#[inline(always)]
-pub(crate) const fn place(j: usize) -> usize {
-    j / 2 + j % 2 * (LANES / 2)
-}
-
 /// Scales of a weight: one for `rows x cols` elements.
 #[derive(Clone, Copy)]
 pub(crate) struct Scales {
@@ -97,6 +107,10 @@ pub(crate) struct ScaleRow {
 }
 
 impl ScaleRow {
+    /// That of a weight without scales.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const NONE: ScaleRow = ScaleRow { data: std::ptr::null(), power_of_two: false };
+
     /// The scale of block `block`.
     ///
     /// # Safety
@@ -110,6 +124,17 @@ impl ScaleRow {
                 false => self.data.cast::<f32>().add(block).read_unaligned(),
             }
         }
+    }
+
+    /// The E8M0 code of block `block`.
+    ///
+    /// # Safety
+    /// The block must exist, and the scales must be powers of two.
+    #[inline(always)]
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) unsafe fn code(&self, block: usize) -> u8 {
+        // SAFETY: passed on to the caller.
+        unsafe { *self.data.add(block) }
     }
 }
 

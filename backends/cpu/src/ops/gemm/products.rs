@@ -1,7 +1,7 @@
 //! Packing of activations and the product of packed rows with a range of output channels.
 
 use crate::ops::{Shared, Tensor};
-use crate::simd::{Code, DOTS, Kernels, LANES, TILE_OUTS, TILE_ROWS, WeightRows, arrange};
+use crate::simd::{Code, DOTS, Kernels, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
 use std::ops::Range;
 
 /// Most rows that are ever multiplied along the stored weight rows.
@@ -36,8 +36,8 @@ pub(crate) struct Group {
     data: Shared<f32>,
     pub rows: usize,
     inner: usize,
-    /// Each row as `arrange` orders it.
-    arranged: bool,
+    /// The code whose `Code::place` orders each row that is not in tiles.
+    code: Code,
     /// In tiles of [`TILE_ROWS`] rows, one lane after the other; else row by row.
     tiled: bool,
 }
@@ -45,11 +45,11 @@ pub(crate) struct Group {
 impl Group {
     /// Rows to be packed into `data` for a right operand. Only tiles can be multiplied with columns.
     pub(crate) fn new(data: &mut [f32], rows: usize, right: &Right) -> Group {
-        let (few, arranged) = match right {
-            Right::Rows(w) => (few_rows(w.code), w.code.arranged()),
-            Right::Columns { .. } => (0, false),
+        let (few, code) = match right {
+            Right::Rows(w) => (few_rows(w.code), w.code),
+            Right::Columns { .. } => (0, Code::F32),
         };
-        Group { data: Shared(data.as_mut_ptr()), rows, inner: right.inner(), arranged, tiled: rows > few }
+        Group { data: Shared(data.as_mut_ptr()), rows, inner: right.inner(), code, tiled: rows > few }
     }
 
     /// Numbers that up to `rows` packed rows take.
@@ -78,9 +78,7 @@ impl Group {
         if !self.tiled {
             load(first, &mut packed[..inner]);
             packed[inner..].fill(0.0);
-            if self.arranged {
-                arrange(packed);
-            }
+            self.code.arrange(packed);
             return;
         }
         let lines = &mut scratch[..TILE_ROWS * width];

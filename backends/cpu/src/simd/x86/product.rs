@@ -1,8 +1,8 @@
 //! Matrix products for AVX2, FMA and F16C: the sums of `portable`, with widening and tiles written in intrinsics.
 
-use super::widen::{BF16, F4E2M1, F8E4M3, F32, Widen};
+use super::widen::{BF16, F4E2M1, F4E2M1Times, F8E4M3, F32, Widen};
 use crate::simd::portable::reduce;
-use crate::simd::weight::{arrange, place};
+use crate::simd::weight::ScaleRow;
 use crate::simd::{Code, DOTS, LANES, TILE_OUTS, TILE_ROWS, WeightRows};
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -17,15 +17,13 @@ unsafe fn general(w: &WeightRows, row: usize, k: usize) -> [__m256; 2] {
     }
 }
 
-/// The same in the order of `Code::arranged`.
+/// The same in the order of `Code::place`.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn ordered(w: &WeightRows, row: usize, k: usize) -> [__m256; 2] {
     // SAFETY: passed on to the caller; the array has `LANES` numbers.
     unsafe {
         let mut chunk = w.chunk(row, k);
-        if w.code.arranged() {
-            arrange(&mut chunk);
-        }
+        w.code.arrange(&mut chunk);
         [_mm256_loadu_ps(chunk.as_ptr()), _mm256_loadu_ps(chunk.as_ptr().add(8))]
     }
 }
@@ -40,10 +38,11 @@ pub(super) unsafe fn dots(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -
     // SAFETY: passed on to the caller; the table that names this function is given out after asking the host.
     unsafe {
         match w.code {
-            Code::F32 => dots_of::<F32, false, DOTS>(w, outs, a),
-            Code::BF16 => dots_of::<BF16, false, DOTS>(w, outs, a),
-            Code::F8E4M3 => dots_of::<F8E4M3, true, 2>(w, outs, a),
-            Code::F4E2M1 => dots_of::<F4E2M1, true, 2>(w, outs, a),
+            Code::F32 => dots_of::<F32, DOTS>(w, outs, a),
+            Code::BF16 => dots_of::<BF16, DOTS>(w, outs, a),
+            Code::F8E4M3 => dots_of::<F8E4M3, 2>(w, outs, a),
+            Code::F4E2M1 if w.scales.is_some_and(|s| s.power_of_two) => dots_of::<F4E2M1, 2>(w, outs, a),
+            Code::F4E2M1 => dots_of::<F4E2M1Times, 2>(w, outs, a),
         }
     }
 }
@@ -59,14 +58,11 @@ type Sums = [__m256; 2];
 
 /// Products with `N` rows at a time: as many as leave everything of the inner loop in registers.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn dots_of<W: Widen, const SCALED: bool, const N: usize>(
-    w: &WeightRows,
-    outs: &[usize; DOTS],
-    a: *const f32,
-) -> [f32; DOTS] {
+unsafe fn dots_of<W: Widen, const N: usize>(w: &WeightRows, outs: &[usize; DOTS], a: *const f32) -> [f32; DOTS] {
     let mut sums = [[_mm256_setzero_ps(); 2]; DOTS];
     let (outs, (parts, _)) = (outs.as_chunks::<N>().0, sums.as_chunks_mut::<N>());
-    let whole = if w.scales.is_none_or(|s| s.cols % STEP == 0) { w.inner / STEP * STEP } else { 0 };
+    let fast = w.scales.map_or(!W::CODE.scaled(), |s| s.cols % STEP == 0);
+    let whole = if fast { w.inner / STEP * STEP } else { 0 };
     // Spans are cut where scales change.
     let cols = w.scales.map_or(SPAN, |s| s.cols);
     let span = SPAN.div_ceil(cols) * cols;
@@ -74,18 +70,12 @@ unsafe fn dots_of<W: Widen, const SCALED: bool, const N: usize>(
         let end = (start + span).min(whole);
         for (outs, sums) in outs.iter().zip(&mut *parts) {
             // SAFETY: passed on to the caller; the span lies in the rows.
-            unsafe { *sums = span_of::<W, SCALED, N>(w, outs, a, start..end, cols, *sums) };
+            unsafe { *sums = span_of::<W, N>(w, outs, a, start..end, cols, *sums) };
         }
     }
     for (outs, sums) in outs.iter().zip(&mut *parts) {
-        for k in (whole..w.inner).step_by(LANES) {
-            for (out, sum) in outs.iter().zip(&mut *sums) {
-                // SAFETY: activations reach to whole lanes; the general path stops at the end of the row.
-                let ([w0, w1], a0, a1) =
-                    unsafe { (ordered(w, *out, k), _mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8))) };
-                *sum = [_mm256_fmadd_ps(w0, a0, sum[0]), _mm256_fmadd_ps(w1, a1, sum[1])];
-            }
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { *sums = rest_of(w, outs, a, whole..w.inner, *sums) };
     }
     let mut out = [0.0; DOTS];
     for (out, [low, high]) in out.iter_mut().zip(sums) {
@@ -95,7 +85,7 @@ unsafe fn dots_of<W: Widen, const SCALED: bool, const N: usize>(
             _mm256_storeu_ps(lanes.as_mut_ptr(), low);
             _mm256_storeu_ps(lanes.as_mut_ptr().add(8), high);
         }
-        *out = reduce(&if w.code.arranged() { std::array::from_fn(|j| lanes[place(j)]) } else { lanes });
+        *out = reduce(&std::array::from_fn(|j| lanes[W::CODE.place(j)]));
     }
     out
 }
@@ -103,7 +93,7 @@ unsafe fn dots_of<W: Widen, const SCALED: bool, const N: usize>(
 /// Adds the products of whole chunks of some rows to their lanes. The range begins at a block of scales.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn span_of<W: Widen, const SCALED: bool, const N: usize>(
+unsafe fn span_of<W: Widen, const N: usize>(
     w: &WeightRows,
     outs: &[usize; N],
     a: *const f32,
@@ -112,25 +102,90 @@ unsafe fn span_of<W: Widen, const SCALED: bool, const N: usize>(
     mut sums: [Sums; N],
 ) -> [Sums; N] {
     let rows = outs.map(|out| w.row(out));
-    let scale_rows = w.scales.map(|s| outs.map(|out| s.row(out)));
-    for (block, start) in (range.start / cols..).zip(range.clone().step_by(cols)) {
-        // SAFETY: the caller promises the rows, so their scales exist.
-        let scales = scale_rows.map_or([_mm256_setzero_ps(); N], |s| s.map(|s| _mm256_set1_ps(unsafe { s.at(block) })));
-        let end = (start + cols).min(range.end);
-        for k in (start..end).step_by(STEP) {
-            for o in 0..N {
-                // SAFETY: both chunks lie in the row, and activations reach to whole lanes.
-                unsafe {
-                    let mut w = W::load_two(rows[o], k);
-                    if SCALED {
-                        w = w.map(|w| _mm256_mul_ps(w, scales[o]));
-                    }
-                    sums[o][0] = _mm256_fmadd_ps(w[0], _mm256_loadu_ps(a.add(k)), sums[o][0]);
-                    sums[o][1] = _mm256_fmadd_ps(w[1], _mm256_loadu_ps(a.add(k + 8)), sums[o][1]);
-                    sums[o][0] = _mm256_fmadd_ps(w[2], _mm256_loadu_ps(a.add(k + 16)), sums[o][0]);
-                    sums[o][1] = _mm256_fmadd_ps(w[3], _mm256_loadu_ps(a.add(k + 24)), sums[o][1]);
+    let scale_rows = w.scales.map_or([ScaleRow::NONE; N], |s| outs.map(|out| s.row(out)));
+    if cols == STEP {
+        // One loop: an inner one that runs once would cost as much as the products.
+        for k in range.step_by(STEP) {
+            // SAFETY: as below.
+            unsafe {
+                match scales_of::<W, N>(&scale_rows, k / STEP) {
+                    Some(scales) => step_of::<W, N>(&rows, &scales, a, k, &mut sums),
+                    None => sums = rest_of(w, outs, a, k..k + STEP, sums),
                 }
             }
+        }
+        return sums;
+    }
+    for (block, start) in (range.start / cols..).zip(range.clone().step_by(cols)) {
+        let end = (start + cols).min(range.end);
+        // SAFETY: the caller promises the rows, so their scales exist. Both chunks of a step lie in the row, and activations reach to
+        // whole lanes.
+        unsafe {
+            match scales_of::<W, N>(&scale_rows, block) {
+                Some(scales) => {
+                    for k in (start..end).step_by(STEP) {
+                        step_of::<W, N>(&rows, &scales, a, k, &mut sums);
+                    }
+                }
+                None => sums = rest_of(w, outs, a, start..end, sums),
+            }
+        }
+    }
+    sums
+}
+
+/// Adds the products of elements `k .. k + STEP` of some rows to their lanes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn step_of<W: Widen, const N: usize>(
+    rows: &[*const u8; N],
+    scales: &[W::Scale; N],
+    a: *const f32,
+    k: usize,
+    sums: &mut [Sums; N],
+) {
+    for o in 0..N {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let w = W::load_two(rows[o], k, scales[o]);
+            sums[o][0] = _mm256_fmadd_ps(w[0], _mm256_loadu_ps(a.add(k)), sums[o][0]);
+            sums[o][1] = _mm256_fmadd_ps(w[1], _mm256_loadu_ps(a.add(k + 8)), sums[o][1]);
+            sums[o][0] = _mm256_fmadd_ps(w[2], _mm256_loadu_ps(a.add(k + 16)), sums[o][0]);
+            sums[o][1] = _mm256_fmadd_ps(w[3], _mm256_loadu_ps(a.add(k + 24)), sums[o][1]);
+        }
+    }
+}
+
+/// What scales block `block` of some rows, if the fast loop can do it.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn scales_of<W: Widen, const N: usize>(rows: &[ScaleRow; N], block: usize) -> Option<[W::Scale; N]> {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let mut scales = [W::scale(&rows[0], block)?; N];
+        for o in 1..N {
+            scales[o] = W::scale(&rows[o], block)?;
+        }
+        Some(scales)
+    }
+}
+
+/// The same as [`span_of`] by the general path.
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn rest_of<const N: usize>(
+    w: &WeightRows,
+    outs: &[usize; N],
+    a: *const f32,
+    range: Range<usize>,
+    mut sums: [Sums; N],
+) -> [Sums; N] {
+    for k in range.step_by(LANES) {
+        for (out, sum) in outs.iter().zip(&mut sums) {
+            // SAFETY: activations reach to whole lanes; the general path stops at the end of the row.
+            let ([w0, w1], a0, a1) =
+                unsafe { (ordered(w, *out, k), _mm256_loadu_ps(a.add(k)), _mm256_loadu_ps(a.add(k + 8))) };
+            *sum = [_mm256_fmadd_ps(w0, a0, sum[0]), _mm256_fmadd_ps(w1, a1, sum[1])];
         }
     }
     sums
