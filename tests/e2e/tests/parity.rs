@@ -76,3 +76,13 @@ fn single_operators_agree_with_the_oracle() {
         }
     }
 }
+
+#[test]
+fn a_vector_that_nothing_was_compared_with_fails_the_report() {
+    let mut golden = Golden::open(&case("ops").join("golden.safetensors")).unwrap();
+    let vector = golden.tensors["act.fp8_g64"].clone();
+    golden.tensors.insert("act.fp9_g64".into(), vector);
+    let device = omnihal_backends::registry().open("cpu").unwrap();
+    let report = ops_parity(&device, &golden, TierLimit::All).unwrap();
+    assert!(!report.pass && report.compared + 1 == report.total && report.first_divergence.is_none(), "{report}");
+}
