@@ -1,0 +1,1 @@
+//! The C plug-in interface: tables, adapters both ways, loader.
