@@ -172,6 +172,10 @@ pub trait Device: Send + Sync {
         let _ = (stream, src, dst);
         Err(Error::unsupported(format!("this device has no private layout for {} {}", desc.format, desc.shape)))
     }
+    /// Bytes of device memory in use, by anyone, where the vendor tells. May be slow; not for the run path.
+    fn memory_in_use(&self) -> Option<u64> {
+        None
+    }
     /// Reports an error that was found where none could be returned, such as in a `Drop`, or the loss of the device.
     fn health(&self) -> Result<()> {
         Ok(())

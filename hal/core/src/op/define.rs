@@ -28,7 +28,8 @@ macro_rules! operators {
                 tier: $crate::op::Tier::$tier,
                 doc: concat!($($doc, "\n"),+),
                 fields: &[$($crate::op::FieldSpec {
-                    name: stringify!($field), ty: stringify!($fty), doc: concat!($($fdoc),+),
+                    name: stringify!($field), ty: stringify!($fty), kind: <$fty as $crate::op::Field>::KIND,
+                    doc: concat!($($fdoc),+),
                 },)*],
                 args: &[$($crate::op::ArgSpec {
                     name: stringify!($arg), role: $crate::op::operators!(@role $role),
@@ -39,7 +40,7 @@ macro_rules! operators {
 
             fn require(&self) -> $crate::Result<()> {
                 // Sizes first: the relations and shapes below multiply them.
-                $(if !$crate::op::Sane::sane(&self.$field) {
+                $(if !$crate::op::Field::sane(&self.$field) {
                     return Err($crate::Error::descriptor(
                         <Self as $crate::op::Kind>::KIND, stringify!($field), format_args!("{:?}", self.$field),
                         "sizes up to 2^31 and finite numbers",
@@ -68,6 +69,21 @@ macro_rules! operators {
             fn flops(&self) -> f64 {
                 let $f = self;
                 $flops
+            }
+
+            fn fields(&self) -> Vec<$crate::op::FieldValue> {
+                vec![$($crate::op::Field::value(self.$field),)*]
+            }
+
+            fn from_fields(fields: &[$crate::op::FieldValue]) -> $crate::Result<Self> {
+                let kind = <Self as $crate::op::Kind>::KIND;
+                $crate::op::field_count(kind, fields.len())?;
+                let mut values = fields.iter().copied();
+                Ok($Desc {
+                    $($field: values.next().and_then(<$fty as $crate::op::Field>::from_value).ok_or_else(|| {
+                        $crate::Error::descriptor(kind, stringify!($field), "of another type", stringify!($fty))
+                    })?,)*
+                })
             }
         }
 
@@ -135,6 +151,11 @@ macro_rules! catalogue {
             /// Which operator it is.
             pub const fn kind(&self) -> OpKind {
                 match self { $(Op::$Variant(_) => OpKind::$Variant,)* }
+            }
+
+            /// The operator with these descriptor fields, in the order of [`OpSpec::fields`]. Checks their types, not their values: see [`Op::check`].
+            pub fn from_fields(kind: OpKind, fields: &[FieldValue]) -> crate::Result<Op> {
+                match kind { $(OpKind::$Variant => <$family::$Desc as Descriptor>::from_fields(fields).map(Op::$Variant),)* }
             }
 
             fn descriptor(&self) -> &dyn DynDescriptor {

@@ -14,6 +14,7 @@
 
 mod define;
 mod docs;
+mod field;
 mod types;
 
 pub mod attention;
@@ -32,10 +33,12 @@ pub mod rope;
 pub mod sample;
 
 pub use docs::catalogue_markdown;
+pub use field::{FieldKind, FieldValue};
 pub use types::*;
 
 pub(crate) use define::{catalogue, operators};
-pub(crate) use types::{Descriptor, DynDescriptor, Kind, Sane, product, required};
+pub(crate) use field::Field;
+pub(crate) use types::{Descriptor, DynDescriptor, Kind, field_count, product, required};
 
 catalogue! {
     EmbedLookup(embed::Lookup),

@@ -1,6 +1,6 @@
 //! The words in which operators are declared.
 
-use super::{Op, OpKind};
+use super::{FieldKind, FieldValue, Op, OpKind};
 use crate::{Cost, DType, Error, ErrorKind, Result, RowFormat, Shape, View, WeightFormat};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,8 @@ pub struct FieldSpec {
     pub name: &'static str,
     /// Rust type.
     pub ty: &'static str,
+    /// Its type among those that fields have.
+    pub kind: FieldKind,
     /// Meaning.
     pub doc: &'static str,
 }
@@ -108,95 +110,15 @@ pub(crate) trait Descriptor {
     fn require(&self) -> Result<()>;
     fn arg_types(&self) -> Vec<ArgType>;
     fn flops(&self) -> f64;
+    fn fields(&self) -> Vec<FieldValue>;
+    fn from_fields(fields: &[FieldValue]) -> Result<Self>
+    where
+        Self: Sized;
 }
 
 /// Ties a descriptor to its place in the catalogue.
 pub(crate) trait Kind {
     const KIND: OpKind;
-}
-
-/// Whether a descriptor field is small enough to compute shapes with: a product of two stays within 64 bits.
-pub(crate) trait Sane {
-    fn sane(&self) -> bool;
-}
-
-/// No size of a descriptor comes near this.
-const MAX_SIZE: usize = 1 << 31;
-
-impl Sane for usize {
-    fn sane(&self) -> bool {
-        *self <= MAX_SIZE
-    }
-}
-
-impl Sane for f32 {
-    fn sane(&self) -> bool {
-        !self.is_nan()
-    }
-}
-
-impl<const N: usize> Sane for [usize; N] {
-    fn sane(&self) -> bool {
-        self.iter().all(Sane::sane)
-    }
-}
-
-impl Sane for Shape {
-    fn sane(&self) -> bool {
-        self.dims().iter().all(Sane::sane)
-    }
-}
-
-impl Sane for PageSpace {
-    fn sane(&self) -> bool {
-        [self.pages, self.entries, self.table].sane()
-    }
-}
-
-impl Sane for WeightFormat {
-    fn sane(&self) -> bool {
-        match self {
-            WeightFormat::Plain(_) => true,
-            WeightFormat::Blocked { block, .. } => block.0 > 0 && block.1 > 0,
-        }
-    }
-}
-
-/// Fields that are no sizes.
-macro_rules! always_sane {
-    ($($ty:ty),*) => {$(impl Sane for $ty {
-        fn sane(&self) -> bool {
-            true
-        }
-    })*};
-}
-always_sane!(bool, DType, Option<DType>, RowFormat, ActQuant, QuantKind, RowQuant);
-always_sane!(
-    super::elementwise::Func,
-    super::elementwise::Arith,
-    super::elementwise::Cmp,
-    super::elementwise::Reduction
-);
-
-impl Sane for super::elementwise::Source {
-    fn sane(&self) -> bool {
-        match self {
-            super::elementwise::Source::Tensor(shape) => shape.sane(),
-            super::elementwise::Source::Const(_) => true,
-        }
-    }
-}
-
-impl Sane for super::attention::Entries {
-    fn sane(&self) -> bool {
-        !matches!(self, super::attention::Entries::Listed(k) if !k.sane())
-    }
-}
-
-impl Sane for super::moe::Routing {
-    fn sane(&self) -> bool {
-        !matches!(self, super::moe::Routing::Hash(rows) if !rows.sane())
-    }
 }
 
 /// A product of sizes as a float: it may leave the integers.
@@ -209,6 +131,7 @@ pub(crate) trait DynDescriptor {
     fn require(&self) -> Result<()>;
     fn arg_types(&self) -> Vec<ArgType>;
     fn flops(&self) -> f64;
+    fn fields(&self) -> Vec<FieldValue>;
 }
 
 impl<T: Descriptor> DynDescriptor for T {
@@ -220,6 +143,21 @@ impl<T: Descriptor> DynDescriptor for T {
     }
     fn flops(&self) -> f64 {
         Descriptor::flops(self)
+    }
+    fn fields(&self) -> Vec<FieldValue> {
+        Descriptor::fields(self)
+    }
+}
+
+/// Refuses a list of fields that is not as long as the descriptor's.
+pub(crate) fn field_count(op: OpKind, found: usize) -> Result<()> {
+    let expected = op.spec().fields.len();
+    match found == expected {
+        true => Ok(()),
+        false => {
+            let text = format!("{found} descriptor fields were given, expected {expected}");
+            Err(Error::new(ErrorKind::InvalidDescriptor, text).with_op(op))
+        }
     }
 }
 
@@ -270,6 +208,11 @@ impl Op {
             }
         }
         Ok(())
+    }
+
+    /// The fields of the descriptor, in the order of [`OpSpec::fields`].
+    pub fn fields(&self) -> Vec<FieldValue> {
+        self.descriptor().fields()
     }
 
     /// What each argument must be, in call order.
