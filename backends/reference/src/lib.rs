@@ -15,9 +15,9 @@ pub mod tensor;
 mod testing;
 
 pub use num::Num;
-pub use tensor::{Output, Tensor, Values};
+pub use tensor::{Choice, Output, Packed, Tensor, Values};
 
-use omnihal::{Args, Backend, Device, Error, ErrorKind, Op, Probe, Result};
+use omnihal::{Accumulation, Args, Backend, Device, Error, ErrorKind, Op, Probe, Result};
 use std::sync::Arc;
 
 /// The backend's name.
@@ -53,4 +53,12 @@ impl Backend for ReferenceBackend {
 /// Every view must name live host memory that nobody writes during the call.
 pub unsafe fn evaluate(op: &Op, args: &Args<'_>) -> Result<Vec<Output>> {
     ops::run(op, args)
+}
+
+/// [`evaluate`], with the bounds of a device that adds up products in this class.
+///
+/// # Safety
+/// As for [`evaluate`].
+pub unsafe fn evaluate_as(op: &Op, args: &Args<'_>, class: Accumulation) -> Result<Vec<Output>> {
+    num::accumulating(class, || ops::run(op, args))
 }

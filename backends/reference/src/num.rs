@@ -16,7 +16,8 @@
 //! its error grows by one rounding, which covers devices that round there and those that do not.
 
 use crate::format::{pow2, round, unit_roundoff};
-use omnihal::DType;
+use omnihal::{Accumulation, DType};
+use std::cell::Cell;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// Unit roundoff of f32, the type in which devices accumulate.
@@ -302,6 +303,34 @@ pub fn sum<T: Into<Num> + Copy>(terms: &[T]) -> Num {
     summed(v, e, magnitude, terms.len())
 }
 
+thread_local! {
+    static ACCUMULATION: Cell<Accumulation> = const { Cell::new(Accumulation::F32) };
+}
+
+/// Runs `f` with the bounds of inner products widened to what a device of this class may lose. Each thread has its own class.
+pub fn accumulating<T>(class: Accumulation, f: impl FnOnce() -> T) -> T {
+    struct Restore(Accumulation);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ACCUMULATION.set(self.0);
+        }
+    }
+    let _restore = Restore(ACCUMULATION.replace(class));
+    f()
+}
+
+/// What the class loses beyond f32, relative to the magnitude of a sum of `terms` products. A truncating unit drops what lies below `bits` fraction
+/// bits of the largest addend at each of up to `promote` steps; then f32 takes over. As for f32, no chunk loses more than one unit a step.
+fn beyond_f32(terms: usize) -> f64 {
+    match ACCUMULATION.get() {
+        Accumulation::F64 | Accumulation::F32 => 0.0,
+        Accumulation::TensorCoreTrunc { bits, promote } => {
+            let steps = terms.min(promote.max(1) as usize) as f64;
+            (SUM * steps.sqrt()).min(steps + 1.0) * pow2(-i32::from(bits))
+        }
+    }
+}
+
 /// Inner product in f32, in any order: `6 sqrt(K) u sum |a||b|` beside the errors of the inputs. The shorter length counts.
 pub fn dot<A: Into<Num> + Copy, B: Into<Num> + Copy>(a: &[A], b: &[B]) -> Num {
     let (mut v, mut e, mut magnitude) = (0.0, 0.0, 0.0);
@@ -311,7 +340,9 @@ pub fn dot<A: Into<Num> + Copy, B: Into<Num> + Copy>(a: &[A], b: &[B]) -> Num {
         e += product_error(a, b);
         magnitude += (a.v * b.v).abs();
     }
-    summed(v, e, magnitude, a.len().min(b.len()))
+    let terms = a.len().min(b.len());
+    let product = summed(v, e, magnitude, terms);
+    Num { v: product.v, e: product.e + beyond_f32(terms) * magnitude }
 }
 
 /// Exponent of the scale of a group with this largest magnitude: the least `k` with `largest * 2^k >= max(amax, floor)`.

@@ -2,7 +2,7 @@
 
 use crate::format::{decode, encode};
 use crate::num::Num;
-use omnihal::{DType, Error, ErrorKind, Layout, Mem, Quant, Result, Shape, View};
+use omnihal::{DType, Error, ErrorKind, Layout, Mem, Quant, Result, RowFormat, Shape, View};
 
 /// Reads single elements and rows of a view. Used directly for pools and weights of which only a part matters.
 #[derive(Clone, Copy)]
@@ -46,18 +46,49 @@ pub struct Output {
     pub exact: bool,
     /// False for elements of `values` that the operator leaves unspecified. `None`: all are specified.
     pub mask: Option<Vec<bool>>,
+    /// For chosen places: the candidates of each row in which honest devices may choose differently. A comparator then checks that the
+    /// choice is one of those.
+    pub choice: Option<Choice>,
+    /// For packed rows whose codes honest devices may choose differently: what the rows hold, unpacked, with bounds.
+    pub packed: Option<Packed>,
+}
+
+/// Numbers of packed rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    /// How they are packed.
+    pub format: RowFormat,
+    /// Rotated channels at the end of a row.
+    pub rotary: usize,
+    /// Row of the view, and its numbers.
+    pub rows: Vec<(usize, Vec<Num>)>,
+}
+
+/// Candidates of the rows whose choice is not decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// Places chosen in a row.
+    pub keep: usize,
+    /// For each row, every candidate with its score; `None` where the choice is decided, or unspecified.
+    pub rows: Vec<Option<Vec<(usize, Num)>>>,
 }
 
 impl Output {
     /// A dense result that may differ by its bounds.
     pub fn dense(arg: usize, values: Vec<Num>) -> Output {
-        Output { arg, values: Values::Dense(values), exact: false, mask: None }
+        Output { arg, values: Values::Dense(values), exact: false, mask: None, choice: None, packed: None }
     }
 
     /// A dense result that every device must give.
     pub fn exact(arg: usize, values: impl IntoIterator<Item = f64>) -> Output {
         let values = Values::Dense(values.into_iter().map(Num::exact).collect());
-        Output { arg, values, exact: true, mask: None }
+        Output { arg, values, exact: true, mask: None, choice: None, packed: None }
+    }
+
+    /// Adds the candidates of undecided rows.
+    pub fn with_choice(mut self, choice: Choice) -> Output {
+        self.choice = Some(choice);
+        self
     }
 
     /// Marks which elements are specified.

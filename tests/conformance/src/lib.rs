@@ -1,1 +1,22 @@
-//! The conformance kit.
+//! The conformance kit: whether a device runs DeepSeek-V4 correctly, operator by operator, and what it does when things go wrong.
+//!
+//! A [`Case`] is data: an operator with its full descriptor, a recipe for its inputs, a layout, a seed that follows from the case's
+//! name. The kit draws the inputs, lets the judge compute every result with the error that an honest device may have, runs the
+//! case on the device in several ways and compares. No tolerance is chosen anywhere.
+//!
+//! The supervisor runs cases in worker processes, so that a crash or a hang of a case is that case's outcome and nothing else.
+
+pub mod batch;
+pub mod case;
+pub mod draw;
+pub mod image;
+pub mod outcome;
+pub mod profile;
+pub mod random;
+pub mod script;
+pub mod target;
+
+pub use case::Case;
+pub use outcome::{CaseResult, Check, Finding, Outcome};
+pub use profile::Profile;
+pub use target::Target;

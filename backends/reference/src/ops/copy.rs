@@ -53,7 +53,8 @@ pub fn scatter(d: &copy::Scatter, args: &Args<'_>) -> Result<Vec<Output>> {
         values.extend(src.row(i)?.into_iter().map(Num::exact));
         mask.extend(vec![once; d.width]);
     }
-    Ok(vec![Output { arg: 0, values: Values::Rows { rows, width: d.width, values }, exact: true, mask: Some(mask) }])
+    let values = Values::Rows { rows, width: d.width, values };
+    Ok(vec![Output { values, mask: Some(mask), ..Output::exact(0, []) }])
 }
 
 /// `y[i, q] = x[i, idx[i, q]]`; zero for an absent index.

@@ -5,7 +5,7 @@ use super::step::{self, Pages, Sequence, Source, Token};
 use super::{stored::RowShape, vector};
 use crate::format::round;
 use crate::num::{self, Num};
-use crate::tensor::{Output, Reader, Tensor, index, read};
+use crate::tensor::{Output, Packed, Reader, Tensor, index, read};
 use omnihal::op::compress::{Update, UpdateArgs, halves};
 use omnihal::{Args, DType, OpKind, Result};
 
@@ -27,6 +27,7 @@ pub fn update(d: &Update, args: &Args) -> Result<Vec<Output>> {
     let shape = RowShape { format: d.format, width: d.width, rotary: d.rotary };
 
     let mut entries = Vec::new();
+    let mut undecided = Vec::new();
     for closing in read(a.close)?.data.chunks(2) {
         let (Some(seq), Some(j)) = (index(closing[0], d.seqs), index(closing[1], d.pages.capacity())) else { continue };
         let (Some(sequence), Some(row)) = (sequences[seq], pages.row(seq, j)) else { continue };
@@ -34,13 +35,15 @@ pub fn update(d: &Update, args: &Args) -> Result<Vec<Output>> {
         let entry = finish(d, pooled, &gain, &rope.row(j * d.ratio)?);
         let decided = !shape.is_packed() || entry.iter().all(|x| x.e == 0.0);
         entries.push(NewRow { row, values: shape.pack(&entry), decided });
+        if !decided {
+            undecided.push((row, entry));
+        }
     }
     let open = window.open(&tokens, &sequences)?;
     let op = OpKind::CompressUpdate;
-    Ok(vec![
-        result::rows(op, "state", halves(d.overlap) * 2 * d.width, true, open),
-        result::rows(op, "pool", shape.stored(), false, entries),
-    ])
+    let mut pool = result::rows(op, "pool", shape.stored(), false, entries);
+    pool.packed = shape.is_packed().then_some(Packed { format: d.format, rotary: d.rotary, rows: undecided });
+    Ok(vec![result::rows(op, "state", halves(d.overlap) * 2 * d.width, true, open), pool])
 }
 
 /// From the pooled value to the channels that are stored.

@@ -5,7 +5,7 @@ use super::step::{self, Pages};
 use super::stored::{RowShape, Rows};
 use super::{choice, vector};
 use crate::num::{self, Num};
-use crate::tensor::{Output, Reader, read};
+use crate::tensor::{Choice, Output, Reader, read};
 use omnihal::op::indexer::{Query, QueryArgs, Select, SelectArgs};
 use omnihal::{Args, OpKind, Result};
 
@@ -37,6 +37,7 @@ pub fn select(d: &Select, args: &Args) -> Result<Vec<Output>> {
     let mut idx = vec![-1.0; d.rows * d.keep];
     let mut scores = vec![Num::ZERO; d.rows * d.keep];
     let (mut decided, mut scored) = (vec![false; d.rows], vec![false; d.rows * d.keep]);
+    let mut open = vec![None; d.rows];
     for (row, token) in tokens.iter().enumerate() {
         let Some(token) = token else { continue };
         let mut entries = Vec::new();
@@ -50,6 +51,7 @@ pub fn select(d: &Select, args: &Args) -> Result<Vec<Output>> {
         let all: Vec<Num> = entries.iter().map(|e| e.1).collect();
         let mut kept = choice::best(&all, d.keep);
         decided[row] = choice::set_is_decided(&all, &kept);
+        open[row] = (!decided[row]).then(|| entries.clone());
         kept.sort_unstable();
         for (k, place) in kept.into_iter().enumerate() {
             let at = row * d.keep + k;
@@ -58,7 +60,8 @@ pub fn select(d: &Select, args: &Args) -> Result<Vec<Output>> {
         }
     }
     let op = OpKind::IndexerSelect;
-    let mut outputs = vec![result::dense_exact(op, "idx", idx, &decided)];
+    let choice = Choice { keep: d.keep, rows: open };
+    let mut outputs = vec![result::dense_exact(op, "idx", idx, &decided).with_choice(choice)];
     if d.with_scores {
         outputs.push(result::dense(op, "scores", scores, &scored));
     }

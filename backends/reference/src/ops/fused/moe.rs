@@ -2,7 +2,7 @@
 
 use super::{choice, result, step, vector};
 use crate::num::{self, Num};
-use crate::tensor::{Output, Reader, index, read};
+use crate::tensor::{Choice, Output, Reader, index, read};
 use omnihal::op::ActQuant;
 use omnihal::op::moe::{Experts, ExpertsArgs, Mlp, MlpArgs, Route, RouteArgs, Routing, Swiglu, SwigluArgs};
 use omnihal::{Args, DType, OpKind, Result, View};
@@ -21,6 +21,7 @@ pub fn route(d: &Route, args: &Args) -> Result<Vec<Output>> {
     let mut wt = vec![Num::ZERO; d.rows * d.choices];
     let mut all_logits = vec![Num::ZERO; d.rows * d.experts];
     let mut decided = result::leading(d.rows, args.rows_hint);
+    let mut open = vec![None; d.rows];
     for row in (0..d.rows).filter(|&row| tokens[row].is_some()) {
         let logits: Vec<Num> = (0..d.experts).map(|e| num::dot(x.row(row), gate.row(e))).collect();
         let scores: Vec<Num> = logits.iter().map(|l| l.sqrt_softplus()).collect();
@@ -29,6 +30,7 @@ pub fn route(d: &Route, args: &Args) -> Result<Vec<Output>> {
                 let biased: Vec<Num> = scores.iter().zip(&bias.data).map(|(&s, &b)| s + Num::exact(b)).collect();
                 let order = choice::best(&biased, d.choices);
                 decided[row] = choice::set_is_decided(&biased, &order) && choice::order_is_decided(&biased, &order);
+                open[row] = (!decided[row]).then(|| biased.iter().copied().enumerate().collect());
                 order.into_iter().map(Some).collect()
             }
             (None, Some((table, ids))) => match index(ids.data[row], table_rows(d.routing)) {
@@ -49,7 +51,8 @@ pub fn route(d: &Route, args: &Args) -> Result<Vec<Output>> {
     let weighed: Vec<bool> = live.iter().zip(&decided).map(|(live, decided)| *live && *decided).collect();
     // Padding rows promise -1 for the choice and nothing for the weights.
     let mut outputs = vec![
-        result::dense_exact(OpKind::MoeRoute, "idx", idx, &decided),
+        result::dense_exact(OpKind::MoeRoute, "idx", idx, &decided)
+            .with_choice(Choice { keep: d.choices, rows: open }),
         result::dense(OpKind::MoeRoute, "wt", wt, &weighed),
     ];
     if d.with_logits {

@@ -26,7 +26,7 @@ pub fn rows(op: OpKind, name: &str, width: usize, exact: bool, rows: Vec<NewRow>
     let mask = rows.iter().flat_map(|r| vec![r.decided; r.values.len()]).collect();
     let (numbers, values) = rows.into_iter().map(|r| (r.row, r.values)).unzip::<_, _, Vec<_>, Vec<_>>();
     let values = Values::Rows { rows: numbers, width, values: values.concat() };
-    Output { arg: place(op, name), values, exact, mask: Some(mask) }
+    Output { arg: place(op, name), values, exact, mask: Some(mask), choice: None, packed: None }
 }
 
 /// The new values of one row.

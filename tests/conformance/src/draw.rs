@@ -1,0 +1,305 @@
+//! The inputs of a case, drawn from its seed: the same numbers on every host.
+
+use crate::case::{Case, Data};
+use crate::image::Image;
+use crate::random::Random;
+use omnihal::op::{ArgType, Role};
+use omnihal::{Column, DType, Op, Result, RowFormat, Shape, StepColumns, WeightFormat};
+use omnihal_reference::format;
+
+/// Draws every argument of a case.
+pub fn draw(case: &Case, salt: u64) -> Result<Image> {
+    let mut random = Random::new(case.seed(salt));
+    let mut image = Image::default();
+    if let Some(batch) = case.batch {
+        image.columns = Some(batch.columns([], |n| random.below(n))?);
+    }
+    for arg in case.op.arg_types() {
+        if !arg.present {
+            image.args.push(None);
+            continue;
+        }
+        let tensor = image.lay_out(case.op.kind(), &arg, case.layout)?;
+        image.args.push(Some(tensor));
+        let codes = match (arg.role, arg.format) {
+            (Role::Write, _) => continue,
+            (_, WeightFormat::Blocked { scale, .. }) => {
+                let scales = arg.format.scale_shape(&arg.shape).map_or(0, |s| s.elements());
+                let scales = scale_codes(scale, scales, case.data, &mut random);
+                image.put_scales(&tensor, &scales);
+                weight_codes(arg.format.dtype(), arg.shape, case.data, &mut random)
+            }
+            (_, WeightFormat::Plain(DType::I32)) => words(case, &arg, image.columns.as_ref(), &mut random),
+            (_, WeightFormat::Plain(DType::U8)) => packed_rows(&case.op, &arg, &mut random),
+            (_, WeightFormat::Plain(dtype)) => reals(case, &arg, dtype, &mut random),
+        };
+        image.put(&tensor, &codes);
+    }
+    Ok(image)
+}
+
+/// Codes of a quantised weight. NaN codes are refused at load (deepseek-v4.md 2), so none is drawn.
+fn weight_codes(dtype: DType, shape: Shape, data: Data, random: &mut Random) -> Vec<u8> {
+    let code = |random: &mut Random| {
+        let byte = random.bits() as u8;
+        match (dtype, data) {
+            // 0x7F and 0xFF are the NaNs of E4M3.
+            (DType::F8E4M3, Data::Small) => byte & 0x87,
+            (DType::F8E4M3, _) if byte & 0x7F == 0x7F => 0x3A,
+            _ => byte,
+        }
+    };
+    (0..dtype.bytes(shape.elements())).map(|_| code(random)).collect()
+}
+
+/// Power-of-two scales: near 2^-6, or anywhere between 2^-20 and 2^12.
+fn scale_codes(dtype: DType, count: usize, data: Data, random: &mut Random) -> Vec<u8> {
+    let exponent = |random: &mut Random| match data {
+        Data::Wide => 107 + random.below(33) as u8,
+        _ => 118 + random.below(6) as u8,
+    };
+    let exponents: Vec<u8> = (0..count).map(|_| exponent(random)).collect();
+    match dtype {
+        DType::E8M0 => exponents,
+        _ => exponents.iter().flat_map(|&e| f32::from_bits(u32::from(e) << 23).to_le_bytes()).collect(),
+    }
+}
+
+fn bytes(words: &[i32]) -> Vec<u8> {
+    words.iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+/// An integer argument: a column of the step, or indices.
+fn words(case: &Case, arg: &ArgType, table: Option<&StepColumns>, random: &mut Random) -> Vec<u8> {
+    let column = table.and_then(|table| column(&case.op, arg.name, table, arg.shape));
+    let words = column.unwrap_or_else(|| indices(&case.op, arg, random));
+    bytes(&words)
+}
+
+fn column(op: &Op, name: &str, table: &StepColumns, shape: Shape) -> Option<Vec<i32>> {
+    let ratio = match op {
+        Op::CompressUpdate(d) => d.ratio as u32,
+        Op::IndexerSelect(d) => d.ratio as u32,
+        Op::AttentionSparse(d) => d.ratio as u32,
+        _ => 0,
+    };
+    let column = match name {
+        "toks" => Column::Toks,
+        "seqs" => Column::Seqs,
+        "out" => Column::Out,
+        "pt" if ratio > 0 => Column::PageTable(ratio),
+        "close" => Column::Close(ratio),
+        _ => return None,
+    };
+    let mut words = table.column(column).map(<[i32]>::to_vec).filter(|w| w.len() == shape.elements())?;
+    if let Op::EmbedIds(d) = op {
+        // Ids of the device's own tokens: the last one, and a draft.
+        words.chunks_mut(4).enumerate().filter(|(row, t)| row % 2 == 0 && t[1] >= 0).for_each(|(row, t)| {
+            t[3] = -1 - (row as i32 / 2) % (d.drafts as i32 + 1);
+        });
+    }
+    Some(words)
+}
+
+/// Indices: in range, and absent ones where they are legal.
+fn indices(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<i32> {
+    let (n, name) = (arg.shape.elements(), arg.name);
+    let mut some = |first: i32, span: usize| (0..n).map(|_| first + random.below(span) as i32).collect::<Vec<_>>();
+    match (op, name) {
+        (Op::EmbedLookup(d), _) => some(0, d.vocab),
+        (Op::EmbedIds(_), _) | (Op::SamplePick(_), _) => some(0, 9),
+        (Op::GemmGrouped(d), _) => counts(d.rows, n, random),
+        (Op::MoeGroup(d), _) => some(d.first as i32 - 1, d.local + 2),
+        (Op::MoeExperts(d), _) => distinct(n / d.choices, d.choices, d.first as i32 - 1, d.local + 2, random),
+        (Op::MoeRoute(d), "table") => distinct(n / d.choices, d.choices, 0, d.experts, random),
+        (Op::MoeRoute(_), _) => some(0, 7),
+        (Op::CacheRows(d), "pt") => some(0, 3 * d.table),
+        (Op::CacheRows(d), "which") => some(0, d.tables),
+        (Op::CacheRows(d), _) => some(-2, d.table * d.entries + 4),
+        (Op::CacheCopyRows(d), _) => from_and_to(d.rows, d.count, name, random),
+        (Op::AttentionSparse(d), _) => listed(n, arg.shape[1], d.pages.capacity(), random),
+        (Op::Gather(d), _) => some(if d.trusted { 0 } else { -2 }, if d.trusted { d.rows } else { d.rows + 4 }),
+        (Op::Take(d), _) => some(-2, d.width + 4),
+        (Op::Scatter(d), _) => scattered(d.rows, n, d.trusted, random),
+        _ => some(0, 3),
+    }
+}
+
+/// Group sizes, empty ones among them, whose sum leaves some rows in no group now and then.
+fn counts(rows: usize, groups: usize, random: &mut Random) -> Vec<i32> {
+    let mut left = rows;
+    let mut take = |g: usize| {
+        let count = if g + 1 == groups { left } else { random.below(left + 1) };
+        let count = if random.below(4) == 0 { count / 2 } else { count };
+        left -= count;
+        count as i32
+    };
+    (0..groups).map(&mut take).collect()
+}
+
+/// Rows of `choices` different numbers from `first..first + span`, or with repeats where there are too few.
+fn distinct(rows: usize, choices: usize, first: i32, span: usize, random: &mut Random) -> Vec<i32> {
+    let mut all = Vec::with_capacity(rows * choices);
+    for _ in 0..rows {
+        let start = random.below(span);
+        let step = [1, 3, 5, 7][random.below(4)];
+        let step = if span % step == 0 { 1 } else { step };
+        all.extend((0..choices).map(|c| first + ((start + c * step) % span) as i32));
+    }
+    all
+}
+
+/// Disjoint rows to read and to write; a skipped copy among them.
+fn from_and_to(rows: usize, count: usize, name: &str, random: &mut Random) -> Vec<i32> {
+    // Even rows are read, odd rows are written, each at most once.
+    let pairs = rows / 2;
+    let start = random.below(pairs.max(1));
+    let mut list: Vec<i32> = match name {
+        "from" => (0..count).map(|i| 2 * ((start + i) % pairs) as i32).collect(),
+        _ => (0..count).map(|i| 2 * ((i + 1) % pairs) as i32 + 1).collect(),
+    };
+    if count > 1 {
+        list[count / 2] = -1;
+    }
+    list
+}
+
+/// Ascending entries with absent ones behind, as the indexer gives them; some are not visible yet.
+fn listed(n: usize, keep: usize, capacity: usize, random: &mut Random) -> Vec<i32> {
+    let mut all = Vec::with_capacity(n);
+    for _ in 0..n / keep {
+        let mut next = 0;
+        let mut row: Vec<i32> = (0..keep)
+            .map(|_| {
+                next += 1 + random.below(2);
+                if next <= capacity { next as i32 - 1 } else { -1 }
+            })
+            .collect();
+        let absent = random.below(keep);
+        row[keep - absent..].fill(-1);
+        all.extend(row);
+    }
+    all
+}
+
+/// Rows to write, each once, some absent.
+fn scattered(rows: usize, n: usize, trusted: bool, random: &mut Random) -> Vec<i32> {
+    let start = random.below(rows);
+    let place = |i: usize| match (trusted, i % 5) {
+        (false, 2) => -1,
+        (false, 4) => rows as i32 + 1,
+        _ => ((start + rows - 1 - i % rows) % rows) as i32,
+    };
+    (0..n).map(|i| if i < rows { place(i) } else { -1 }).collect()
+}
+
+/// Rows of a packed pool: each packed from numbers, so that codes and scales are ones that a device would store.
+fn packed_rows(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<u8> {
+    let (format, width, rotary) = match op {
+        Op::AttentionSparse(d) => (d.format, d.head, d.rotary),
+        Op::CompressUpdate(d) => (d.format, d.width, d.rotary),
+        Op::IndexerSelect(d) => (d.format, d.width, d.rotary),
+        Op::CacheStore(d) => (d.format, d.width, d.rotary),
+        _ => (RowFormat::Plain(DType::U8), 0, 0),
+    };
+    let stored = arg.shape[arg.shape.rank() - 1];
+    if let RowFormat::Plain(_) = format {
+        return (0..arg.shape.elements()).map(|_| random.bits() as u8).collect();
+    }
+    let null = arg.shape.elements() / arg.shape[0] / stored;
+    let mut bytes = Vec::with_capacity(arg.shape.elements());
+    for row in 0..arg.shape.elements() / stored {
+        let size = f64::from(2f32.powi(random.below(7) as i32 - 3));
+        let values: Vec<f64> = (0..width).map(|_| f64::from(random.normal()) * size).collect();
+        match row < null {
+            true => bytes.resize(bytes.len() + stored, 0),
+            false => bytes.extend(omnihal_reference::rows::pack(format, &values, rotary).iter().map(|&b| b as u8)),
+        }
+    }
+    bytes
+}
+
+/// Real numbers. Null slots and pages are zero, gains lie near 1, weights of a choice are positive.
+fn reals(case: &Case, arg: &ArgType, dtype: DType, random: &mut Random) -> Vec<u8> {
+    let (shape, name) = (arg.shape, arg.name);
+    let null = if matches!(name, "state" | "ring" | "pool") { shape.elements() / shape[0] } else { 0 };
+    let width = shape.dims().last().copied().unwrap_or(1);
+    let data = if tame(name) { Data::Normal } else { case.data };
+    let mut size = 1.0;
+    let mut codes = Vec::with_capacity(dtype.bytes(shape.elements()));
+    for i in 0..shape.elements() {
+        if i % width == 0 && data == Data::Wide {
+            size = 2f32.powi(random.below(25) as i32 - 12);
+        }
+        let drawn = number(data, random) * size;
+        let value = match (&case.op, name) {
+            _ if i < null => 0.0,
+            (_, "norm" | "weight" | "q_norm" | "kv_norm") => 1.0 + 0.1 * drawn,
+            (_, "wt") => drawn.abs(),
+            (_, "w" | "w13" | "w2" | "gate" | "projection") if data == Data::Normal => 0.3 * drawn,
+            (Op::SamplePick(_), "par") => parameter(i % width, random),
+            (Op::SamplePick(_), "u") => random.unit(),
+            (Op::SamplePick(_), "seen") => (random.below(3) == 0) as u8 as f32,
+            (Op::SamplePick(_), "logits") => 3.0 * drawn,
+            (Op::Unary(d), _) => within(&d.func, drawn),
+            _ => drawn,
+        };
+        let code = format::encode(dtype, f64::from(value)).to_le_bytes();
+        codes.extend_from_slice(&code[..dtype.bytes(1)]);
+    }
+    codes
+}
+
+/// Arguments whose size is part of the model's meaning: they stay near 1 whatever the data.
+fn tame(name: &str) -> bool {
+    matches!(
+        name,
+        "rope" | "norm" | "weight" | "q_norm" | "kv_norm" | "wt" | "scale" | "base" | "sink" | "bias" | "projection" | "ape" | "par" | "u" | "seen"
+    )
+}
+
+fn number(data: Data, random: &mut Random) -> f32 {
+    match data {
+        Data::Normal | Data::Wide => random.normal(),
+        Data::Whole => random.below(9) as f32 - 4.0,
+        Data::Small => match random.below(8) {
+            0 => 0.0,
+            1 => -0.0,
+            // Subnormal in F32 and in BF16 alike.
+            2 => f32::from_bits(1 + random.below(1 << 22) as u32),
+            3 => -f32::from_bits((1 + random.below(100) as u32) << 16),
+            4 => f32::MIN_POSITIVE * (1.0 + random.unit()),
+            5 => random.normal() * 1e-18,
+            _ => random.normal(),
+        },
+        Data::Special => match random.below(16) {
+            0 => f32::NAN,
+            1 => f32::INFINITY,
+            2 => f32::NEG_INFINITY,
+            3 => -0.0,
+            _ => random.normal(),
+        },
+    }
+}
+
+/// Functions that are not defined everywhere get arguments from where they are.
+fn within(func: &omnihal::op::elementwise::Func, x: f32) -> f32 {
+    use omnihal::op::elementwise::Func;
+    match func {
+        Func::Sqrt | Func::Rsqrt | Func::Log => x.abs() + 1e-3,
+        _ => x,
+    }
+}
+
+/// A sampling parameter, by its column (`omnihal::op::sample::PARAMS`).
+fn parameter(column: usize, random: &mut Random) -> f32 {
+    let choices: [f32; 3] = match column {
+        0 => [0.0, 0.7, 1.3],
+        1 => [0.0, 3.0, 5.0],
+        2 => [1.0, 0.9, 0.5],
+        3 => [0.0, 0.02, 0.1],
+        4 => [1.0, 1.2, 0.8],
+        _ => [0.0; 3],
+    };
+    choices[random.below(3)]
+}
