@@ -1,9 +1,24 @@
-//! The kernels of family `moe`.
+//! moe.group, route, swiglu, mlp, experts (deepseek-v4.md 6).
 
-use crate::{Call, Variant};
+mod experts;
+mod group;
+mod route;
+mod swiglu;
+mod variants;
 
-/// The variants of this family.
-pub const VARIANTS: &[Variant] = &[];
+pub use variants::VARIANTS;
+
+use crate::Call;
+use omnihal::Op;
 
 /// Runs one call.
-pub fn run(_call: &Call<'_>) {}
+pub fn run(call: &Call<'_>) {
+    match call.op {
+        Op::MoeGroup(d) => group::group(call, d),
+        Op::MoeRoute(d) => route::route(call, d),
+        Op::MoeSwiglu(d) => swiglu::swiglu(call, d),
+        Op::MoeMlp(d) => experts::mlp(call, d),
+        Op::MoeExperts(d) => experts::experts(call, d),
+        _ => (),
+    }
+}
