@@ -49,7 +49,7 @@ extern "C" {
 #endif
 
 #define OHAL_ABI_MAJOR 0
-#define OHAL_ABI_MINOR 1
+#define OHAL_ABI_MINOR 2
 
 // `magic` of a plug-in: the bytes "OHALPLUG" on a little-endian machine.
 #define OHAL_PLUGIN_MAGIC UINT64_C(0x47554c504c41484f)
@@ -277,6 +277,17 @@ typedef struct ohal_weight_form {
     ohal_text reason;
 } ohal_weight_form;
 
+// Use of a device's memory, by anyone. Filled in by `device_memory`. Since 0.2.
+typedef struct ohal_device_memory {
+    uint32_t struct_size;
+    uint32_t reserved;
+    const ohal_ext *ext;
+    // Bytes in use; OHAL_UNKNOWN before the call.
+    uint64_t in_use;
+    // Bytes that could still be allocated; OHAL_UNKNOWN before the call.
+    uint64_t available;
+} ohal_device_memory;
+
 // What a plug-in offers. It stays valid for ever and does not change after the entry has returned it. Required functions are marked; all
 // others may be NULL.
 typedef struct ohal_plugin ohal_plugin;
@@ -389,6 +400,9 @@ struct ohal_plugin {
     ohal_error *(*event_poll)(ohal_event *event, uint32_t *done);
     // Required. Waits for the recorded point, at most `timeout` nanoseconds, then fails with OHAL_ERROR_TIMEOUT.
     ohal_error *(*event_sync)(ohal_event *event, uint64_t timeout);
+
+    // How much of the device's memory is in use. May be slow. Since 0.2.
+    ohal_error *(*device_memory)(ohal_device *device, ohal_device_memory *out);
 };
 
 // The function that a plug-in exports. `host` stays valid for ever. NULL says that the plug-in cannot work with this host: log why before.

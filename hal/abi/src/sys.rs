@@ -403,5 +403,6 @@ c_tables! {
         graph_destroy: Option<unsafe extern "C" fn(*mut GraphHandle)>,
         event_poll: Option<unsafe extern "C" fn(*mut EventHandle, *mut u32) -> Fallible>,
         event_sync: Option<unsafe extern "C" fn(*mut EventHandle, u64) -> Fallible>,
+        device_memory: Option<unsafe extern "C" fn(*mut DeviceHandle, *mut DeviceMemory) -> Fallible>,
     }
 }

@@ -95,7 +95,7 @@ fn every_member_is_preceded_by_a_comment() {
     let header = read("include/ohal_types.h");
     let mut members = 0;
     for (above, line) in header.lines().zip(header.lines().skip(1)) {
-        if line.starts_with("    ") && line.ends_with(';') {
+        if line.starts_with("    ") && !line.trim_start().starts_with("//") && line.ends_with(';') {
             assert!(above.trim_start().starts_with("//"), "no comment above `{line}`");
             members += 1;
         }
