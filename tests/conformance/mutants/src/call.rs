@@ -1,6 +1,6 @@
 //! What a kernel is given.
 
-use crate::variant::{self, Variant};
+use crate::Variant;
 use omnihal::{Mem, Op, View};
 use std::sync::Mutex;
 
@@ -22,9 +22,8 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// True if the device runs this variant.
+    /// True if the device runs this variant. A test compares the ids asked for with those of the table.
     pub fn is(&self, id: &str) -> bool {
-        debug_assert!(variant::find(id).is_some(), "no variant is called {id}");
         self.variant.is_some_and(|v| v.id == id)
     }
 

@@ -12,6 +12,8 @@ pub mod ops;
 pub mod rows;
 mod stream;
 pub mod tensor;
+#[cfg(test)]
+mod testing;
 pub mod variant;
 
 pub use call::Call;

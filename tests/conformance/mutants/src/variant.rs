@@ -78,4 +78,22 @@ mod tests {
             assert!(v.ops.is_empty() == (v.family() == "stream"), "{} names no operator", v.id);
         }
     }
+
+    /// The text of every source file below `dir`.
+    fn source(dir: &std::path::Path) -> String {
+        let entries = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+        entries.map(|p| if p.is_dir() { source(&p) } else { std::fs::read_to_string(p).unwrap() }).collect()
+    }
+
+    #[test]
+    fn every_id_of_the_table_has_a_branch_in_a_kernel_and_every_branch_an_id() {
+        let text = source(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
+        for v in all() {
+            let uses = text.matches(&format!("\"{}\"", v.id)).count();
+            assert!(uses > 1 || v.id == "stream.slow_engine", "nothing does {}", v.id);
+        }
+        for asked in text.split("is(\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(find(asked).is_some(), "no variant is called {asked}");
+        }
+    }
 }
