@@ -289,7 +289,7 @@ struct ohal_plugin {
     // Version of the headers that the plug-in was built with.
     uint32_t abi_major;
     uint32_t abi_minor;
-    // Short name, as a user gives it on a command line: a-z, 0-9, `-`, `_`.
+    // Short name, as a user gives it on a command line: 1 to 64 printable ASCII characters, no space and no `:`.
     ohal_str name;
     // The plug-in's own version, in any form.
     ohal_str version;
