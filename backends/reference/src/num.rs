@@ -133,7 +133,9 @@ impl Num {
     pub fn silu(self) -> Num {
         // In the limit 0; the product of infinity and 0 is not.
         let v = if self.v == f64::NEG_INFINITY { f64::NAN } else { self.v * sigmoid(self.v) };
-        Num::computed(v, 1.1 * self.e, ELEMENTARY + QUOTIENT + 2.0 + 2.0 * self.v.abs().min(128.0))
+        // A device whose sigmoid leaves the normal range may flush it, whatever it is multiplied by.
+        let flushed = if sigmoid(self.v) < f64::from(f32::MIN_POSITIVE) && v.is_finite() { v.abs() } else { 0.0 };
+        Num::computed(v, 1.1 * self.e + flushed, ELEMENTARY + QUOTIENT + 2.0 + 2.0 * self.v.abs().min(128.0))
     }
 
     /// Square root.
@@ -151,7 +153,10 @@ impl Num {
     pub fn sqrt_softplus(self) -> Num {
         let softplus = |x: f64| if x > 20.0 { x } else { x.exp().ln_1p() };
         let reduced = if self.v > 20.0 { 0.0 } else { 2.0 * self.v.abs().min(128.0) };
-        self.monotone(|x| softplus(x).sqrt(), 2.0 * ELEMENTARY + QUOTIENT + reduced)
+        let root = self.monotone(|x| softplus(x).sqrt(), 2.0 * ELEMENTARY + QUOTIENT + reduced);
+        // A device whose softplus leaves the normal range may flush it; the root would be far inside that range.
+        let flushed = if softplus(self.v) < f64::from(f32::MIN_POSITIVE) { root.v } else { 0.0 };
+        Num { v: root.v, e: root.e + flushed }
     }
 
     /// Absolute value.

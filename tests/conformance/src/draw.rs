@@ -10,10 +10,7 @@ use omnihal_reference::format;
 /// Draws every argument of a case.
 pub fn draw(case: &Case, salt: u64) -> Result<Image> {
     let mut random = Random::new(case.seed(salt));
-    let mut image = Image::default();
-    if let Some(batch) = case.batch {
-        image.columns = Some(batch.columns([], |n| random.below(n))?);
-    }
+    let mut image = Image { columns: step_table(case, &[], &mut random)?, ..Image::default() };
     for arg in case.op.arg_types() {
         if !arg.present {
             image.args.push(None);
@@ -36,6 +33,16 @@ pub fn draw(case: &Case, salt: u64) -> Result<Image> {
         image.put(&tensor, &codes);
     }
     Ok(image)
+}
+
+/// The step table of a case with the columns that a plan asks for: the same batch as in [`draw`].
+pub fn columns(case: &Case, salt: u64, derived: &[Column]) -> Result<Option<StepColumns>> {
+    step_table(case, derived, &mut Random::new(case.seed(salt)))
+}
+
+fn step_table(case: &Case, derived: &[Column], random: &mut Random) -> Result<Option<StepColumns>> {
+    let build = |batch: &crate::batch::Batch| batch.columns(derived.iter().copied(), |n| random.below(n));
+    case.batch.map(build).transpose()
 }
 
 /// Codes of a quantised weight. NaN codes are refused at load (deepseek-v4.md 2), so none is drawn.

@@ -143,6 +143,10 @@ impl Image {
     pub fn covered(&self, slab: usize) -> Vec<bool> {
         let mut covered = vec![false; self.slabs[slab].bytes.len()];
         match self.tensor_of(slab) {
+            Some(t) if t.view.is_contiguous() => {
+                let start = GUARD + t.view.offset;
+                covered[start..start + t.view.dtype.bytes(t.view.elements())].fill(true);
+            }
             Some(t) => each_byte(&t.view, |_, at, _| covered[GUARD + at] = true),
             None => covered[GUARD..].iter_mut().take(self.slabs[slab].inner_len()).for_each(|c| *c = true),
         }
@@ -218,7 +222,11 @@ fn each_byte(view: &View, mut f: impl FnMut(usize, usize, usize)) {
 
 /// Bytes of the elements in view order; packed types stay packed.
 pub fn gather(view: &View, inside: &[u8]) -> Vec<u8> {
-    let mut out = vec![0; view.dtype.bytes(view.elements())];
+    let bytes = view.dtype.bytes(view.elements());
+    if view.is_contiguous() {
+        return inside[view.offset..view.offset + bytes].to_vec();
+    }
+    let mut out = vec![0; bytes];
     let mut next = 0;
     each_byte(view, |element, at, nibble| {
         if view.dtype.bits() == 4 {
@@ -232,6 +240,10 @@ pub fn gather(view: &View, inside: &[u8]) -> Vec<u8> {
 }
 
 fn scatter(view: &View, inside: &mut [u8], codes: &[u8]) {
+    if view.is_contiguous() {
+        inside[view.offset..view.offset + codes.len()].copy_from_slice(codes);
+        return;
+    }
     let mut next = 0;
     each_byte(view, |element, at, nibble| {
         if view.dtype.bits() == 4 {

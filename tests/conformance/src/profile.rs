@@ -36,6 +36,11 @@ impl Profile {
         Profile::Fault,
     ];
 
+    /// True if this profile requires the cases of another one too: the model's operators stand on the core ones.
+    pub fn includes(self, other: Profile) -> bool {
+        self == other || (self == Profile::V4 && other == Profile::Core)
+    }
+
     /// As on the command line.
     pub const fn name(self) -> &'static str {
         match self {
