@@ -5,6 +5,8 @@
 //! makes a backend ([`Imported`]) of a C table. [`through_table`] does both, so that a crate of this tree can be judged by the door that a
 //! vendor's library must use.
 //!
+//! [`load`] opens a vendor's library: first in a child process, where it may crash or hang, then here, for good. [`discover`] finds the files.
+//!
 //! Runs, copies, fills, records and waits allocate nothing in either adapter. No panic crosses the interface.
 
 mod codes;
@@ -17,6 +19,7 @@ mod host;
 mod import;
 mod layout;
 mod limits;
+mod loader;
 mod structs;
 pub mod sys;
 mod wire;
@@ -25,6 +28,10 @@ pub use export::export;
 pub use header::{layout_table, types_header};
 pub use host::Fallbacks;
 pub use import::{EntryFn, Imported, Importer, through_table, through_table_with};
+pub use loader::{
+    Candidate, Discovery, LoadError, LoadOptions, Loaded, ProbeCommand, ProbeReport, ProbedDevice, discover,
+    discover_with, load, probe_child,
+};
 
 /// Most arguments that a run may have across the interface: the operator's own, step-table columns, and the prologue's output.
 pub const MAX_ARGS: usize = 32;
