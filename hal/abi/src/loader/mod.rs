@@ -58,7 +58,7 @@ pub enum LoadError {
     #[error("library `{}` has no function `ohal_plugin_entry`: it is no OmniHAL plug-in", .0.display())]
     NoEntry(PathBuf),
     /// A process calls a plug-in's entry once.
-    #[error("plug-in `{}` is loaded already: use the backend that was made then", .0.display())]
+    #[error("the entry of plug-in `{}` was called before in this process, which is allowed once: use what was made then", .0.display())]
     AlreadyLoaded(PathBuf),
     /// The plug-in breaks the interface, or failed while it was tried.
     #[error("plug-in `{}` was refused while {stage}: {reason}", .path.display())]
@@ -176,13 +176,21 @@ fn entry(path: &Path) -> Result<EntryFn, LoadError> {
     // Every symbol at once: a missing one is an error here and not a crash later.
     // SAFETY: the library's initialisers run, as the caller wants; a child process has run them before, if so asked.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
-        .map_err(|e| LoadError::NotALibrary { path: path.to_owned(), reason: e.to_string() })?;
+        .map_err(|e| LoadError::NotALibrary { path: path.to_owned(), reason: with_source(&e) })?;
     // SAFETY: by its name the symbol is a plug-in's entry.
     let entry = unsafe { library.get::<EntryFn>(ENTRY) }.map(|symbol| *symbol);
     let entry = entry.map_err(|_| LoadError::NoEntry(path.to_owned()));
     // Threads and tables of the plug-in may live on, so its code must.
     std::mem::forget(library);
     entry
+}
+
+/// An error with what caused it.
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", with_source(source)),
+        None => error.to_string(),
+    }
 }
 
 /// SHA-256 of a file, in lower-case digits.

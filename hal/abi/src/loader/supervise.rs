@@ -73,7 +73,7 @@ fn drain(mut source: impl Read, kept: &Mutex<Vec<u8>>) {
 
 impl ProbeCommand {
     /// Tries the plug-in.
-    pub(super) fn run(&self, path: &Path) -> Result<ProbeReport, LoadError> {
+    pub fn run(&self, path: &Path) -> Result<ProbeReport, LoadError> {
         let mut child = Command::new(&self.program)
             .args(&self.args)
             .arg(path)
