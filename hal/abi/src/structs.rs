@@ -80,3 +80,69 @@ pub(crate) unsafe fn write<T: Sized32>(out: *mut T, value: &T) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    /// A struct with room behind it, of the size that it claims.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Longer {
+        info: sys::PlanInfo,
+        more: [u64; 4],
+    }
+
+    fn filled() -> Longer {
+        let mut info: sys::PlanInfo = blank();
+        (info.determinism, info.workspace, info.flops, info.column_count) = (2, 77, 1.5, 3);
+        Longer { info, more: [9; 4] }
+    }
+
+    #[test]
+    fn a_shorter_struct_is_read_as_far_as_it_goes() {
+        let mut whole = filled();
+        // One byte short of the end of `flops`.
+        whole.info.struct_size = offset_of!(sys::PlanInfo, flops) as u32 + 7;
+        // SAFETY: the struct is longer than it says.
+        let read: sys::PlanInfo = unsafe { read(&raw const whole.info, "it", 0, usize::MAX).unwrap() };
+        assert_eq!((read.determinism, read.workspace, read.flops, read.column_count), (2, 77, 0.0, 0));
+    }
+
+    #[test]
+    fn a_longer_struct_is_read_as_far_as_it_is_known() {
+        let mut whole = filled();
+        whole.info.struct_size = size_of::<Longer>() as u32;
+        // SAFETY: the struct is as long as it says.
+        let read: sys::PlanInfo = unsafe { read((&raw const whole).cast(), "it", 0, usize::MAX).unwrap() };
+        assert_eq!((read.flops, read.column_count), (1.5, 3));
+    }
+
+    #[test]
+    fn a_struct_is_filled_in_no_further_than_it_goes() {
+        let (mut out, value) = (filled(), sys::PlanInfo { workspace: 5, flops: 6.0, column_count: 7, ..blank() });
+        out.info.struct_size = offset_of!(sys::PlanInfo, flops) as u32;
+        out.info.ext = std::ptr::without_provenance(64);
+        // SAFETY: the struct is longer than it says.
+        unsafe { write(&raw mut out.info, &value).unwrap() };
+        assert_eq!((out.info.determinism, out.info.workspace, out.info.flops, out.info.column_count), (0, 5, 1.5, 3));
+        assert_eq!(out.info.struct_size as usize, offset_of!(sys::PlanInfo, flops));
+        assert_eq!(out.info.ext.addr(), 64);
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let mut whole = filled();
+        for size in [0, 1, 15, 65537, u32::MAX] {
+            whole.info.struct_size = size;
+            // SAFETY: refused by its size.
+            let error = unsafe { read(&raw const whole.info, "it", 0, usize::MAX) }.unwrap_err();
+            assert!(error.message().contains(&format!("says that it has {size} bytes")), "{error}");
+            // SAFETY: as above.
+            assert!(unsafe { write(&raw mut whole.info, &filled().info) }.is_err());
+        }
+        // SAFETY: refused by its address.
+        assert!(unsafe { read::<sys::PlanInfo>(std::ptr::null(), "it", 0, usize::MAX) }.is_err());
+    }
+}

@@ -4,7 +4,7 @@
 use crate::layout::{CType, Member, Struct, member_size};
 use std::ffi::{c_char, c_void};
 
-pub(crate) mod handles {
+pub mod handles {
     //! Objects of a plug-in, or of a host, that the other side passes around and never looks into.
 
     macro_rules! handles {
