@@ -15,6 +15,8 @@ pub struct Bench<'a> {
     image: &'a Image,
     /// The plan.
     pub plan: Arc<dyn Plan>,
+    /// Leading rows that matter; all unless set.
+    pub rows_hint: usize,
     buffers: Vec<Buffer>,
     extra: Vec<Buffer>,
     workspace: Option<Buffer>,
@@ -33,7 +35,8 @@ pub enum Way {
 }
 
 impl<'a> Bench<'a> {
-    /// Allocates what a case needs and finishes its plan. `columns` is the step table with what the plan asks for.
+    /// Allocates what a case needs and finishes its plan. `columns` is the step table with what the plan asks for, unless the image has these
+    /// columns among its arguments, after the operator's own.
     pub fn new(
         device: &'a dyn Device,
         image: &'a Image,
@@ -43,8 +46,18 @@ impl<'a> Bench<'a> {
         let buffers: Vec<Buffer> =
             image.slabs.iter().map(|s| device.alloc(s.bytes.len(), MemoryKind::Device)).collect::<Result<_>>()?;
         let views = image.views(|slab| buffers[slab].mem().addr + GUARD as u64);
-        let mut bench =
-            Bench { device, image, plan, buffers, extra: Vec::new(), workspace: None, views, bound: None, columns };
+        let mut bench = Bench {
+            device,
+            image,
+            plan,
+            rows_hint: usize::MAX,
+            buffers,
+            extra: Vec::new(),
+            workspace: None,
+            views,
+            bound: None,
+            columns,
+        };
         bench.append_columns()?;
         let bytes = bench.plan.workspace_for(&bench.views)?;
         if bytes > 0 {
@@ -58,6 +71,7 @@ impl<'a> Bench<'a> {
     fn args(&self) -> Args<'_> {
         let mut args = Args::new(&self.views);
         args.workspace = self.workspace_inside();
+        args.rows_hint = self.rows_hint;
         args
     }
 
@@ -70,12 +84,13 @@ impl<'a> Bench<'a> {
 
     /// Columns that the plan wants beside the operator's own arguments, and the output of its prologue.
     fn append_columns(&mut self) -> Result<()> {
-        let Some(table) = self.columns.as_ref().filter(|_| !self.plan.columns().is_empty()) else { return Ok(()) };
-        let buffer = self.device.alloc(table.bytes().len(), MemoryKind::Device)?;
-        for &column in self.plan.columns() {
-            self.views.push(Some(table.layout().view(column, buffer.mem())?));
+        if let Some(table) = self.columns.as_ref().filter(|_| !self.plan.columns().is_empty()) {
+            let buffer = self.device.alloc(table.bytes().len(), MemoryKind::Device)?;
+            for &column in self.plan.columns() {
+                self.views.push(Some(table.layout().view(column, buffer.mem())?));
+            }
+            self.extra.push(buffer);
         }
-        self.extra.push(buffer);
         if let Some(prologue) = self.plan.prologue() {
             let buffer = self.device.alloc(prologue.bytes, MemoryKind::Device)?;
             self.views.push(Some(View::contiguous(buffer.mem(), omnihal::DType::U8, [prologue.bytes])?));
@@ -97,7 +112,8 @@ impl<'a> Bench<'a> {
             // SAFETY: as above.
             unsafe { stream.write(workspace.mem(), &pattern)? };
         }
-        if let (Some(table), Some(buffer)) = (&self.columns, self.extra.first()) {
+        let table = self.columns.as_ref().filter(|_| !self.plan.columns().is_empty());
+        if let (Some(table), Some(buffer)) = (table, self.extra.first()) {
             // SAFETY: as above.
             unsafe { stream.write(buffer.mem(), table.bytes())? };
         }
@@ -107,7 +123,7 @@ impl<'a> Bench<'a> {
     /// Enqueues the run.
     pub fn enqueue(&self, stream: &dyn Stream) -> Result<()> {
         if let Some(prologue) = self.plan.prologue() {
-            let first = self.image.args.len();
+            let first = self.views.len() - self.plan.columns().len() - 1;
             let args = Args::new(&self.views[first..]);
             // SAFETY: the views are the prologue's columns and its output; their buffers live as long as the bench.
             unsafe { stream.run(&*prologue.plan, &args)? };
