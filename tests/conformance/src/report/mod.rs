@@ -11,6 +11,7 @@ pub mod html;
 mod json;
 pub mod junit;
 mod must_pass;
+mod publish;
 pub mod statement;
 pub mod verdict;
 pub mod verify;
@@ -23,6 +24,7 @@ pub use error::ReportError;
 pub use facts::{CapsFacts, DeviceFacts, Kit, PerfRow, PluginFacts, Selection};
 pub(crate) use json::read_file;
 pub use must_pass::{MAX_CASES, MAX_ID, MustPass};
+pub use publish::{BUNDLE, Published, publish};
 pub use verdict::{Counts, ProfileVerdict, Verdict};
 
 use crate::waiver::WaiverUse;

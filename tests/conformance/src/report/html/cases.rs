@@ -99,8 +99,8 @@ fn first(out: &mut String, case: &CaseResult, finding: &Finding) {
         let _ = write!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", Escaped(value));
     };
     if let Some(Worst { found, expected, bound, share, .. }) = output.and_then(|o| o.worst.as_ref()) {
-        pair("worst found", &format!("{found:e}"));
-        pair("expected", &format!("{expected:e}"));
+        pair("worst found", &exponent(*found));
+        pair("expected", &exponent(*expected));
         pair("bound", &format!("{bound:.3e}"));
         pair("share of bound", &short(*share));
     } else if let Some(share) = finding.share {
@@ -117,6 +117,12 @@ fn first(out: &mut String, case: &CaseResult, finding: &Finding) {
         pair("determinism", determinism);
     }
     out.push_str("</dl>");
+}
+
+/// A number whole if it is short, as those of 16 and 32 bits are, else to nine digits.
+fn exponent(x: f64) -> String {
+    let whole = format!("{x:e}");
+    if whole.len() <= 16 { whole } else { format!("{x:.8e}") }
 }
 
 fn cut(text: &str) -> String {

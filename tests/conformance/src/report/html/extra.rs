@@ -34,7 +34,7 @@ pub(super) fn waivers(out: &mut String, report: &Report) {
         let _ = write!(
             out,
             "<tr data-f><td><b class=\"badge {style}\">{state}</b></td><td>{}<br><small>{}</small></td><td>{}</td>\
-             <td>{}<br><small>{}</small></td><td class=\"num\">{}</td><td class=\"num\">{}</td><td>{}</td></tr>",
+             <td>{}<br><small>{}</small></td><td class=\"num\">{}</td><td class=\"num\">{}</td><td class=\"date\">{}</td></tr>",
             Escaped(&waiver.reason),
             Escaped(&waiver.link),
             cases.join("<br>"),

@@ -48,7 +48,8 @@ fn verdicts(out: &mut String, report: &Report) {
         if !v.verdict.reasons().is_empty() {
             out.push_str("<ul>");
             for reason in v.verdict.reasons() {
-                let _ = write!(out, "<li>{}</li>", Escaped(reason));
+                let reason = Escaped(reason);
+                let _ = write!(out, "<li title=\"{reason}\">{reason}</li>");
             }
             out.push_str("</ul>");
         }

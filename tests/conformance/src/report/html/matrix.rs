@@ -98,8 +98,7 @@ fn table(out: &mut String, rows: &[(&str, BTreeMap<&str, Vec<&CaseResult>>)]) {
 fn cell(out: &mut String, op: &str, types: &str, cell: &Cell) {
     let outcome = cell.outcome();
     let total: u64 = cell.counts.values().sum();
-    let bar =
-        cell.worst.map(|w| format!(" style=\"--share:{:.0}%\"", (w * 100.0).clamp(0.0, 100.0))).unwrap_or_default();
+    let bar = cell.worst.map(|w| format!(" style=\"--share:{:.2}\"", w.clamp(0.0, 1.0))).unwrap_or_default();
     let _ = write!(
         out,
         "<td class=\"{}\"{bar} title=\"{} {}: {}\"><b>{}</b> {}<small>{}/{total}</small></td>",

@@ -1,7 +1,7 @@
 use super::sample::{case, full, full_with, lists, output, waived, waiver};
 use crate::outcome::OutputRecord;
 use crate::report::bundle::{self, MANIFEST, REPORT, STATEMENT};
-use crate::report::{ReportError, hex};
+use crate::report::{Published, Report, ReportError, hex, publish};
 use crate::{CaseResult, Outcome};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -92,6 +92,22 @@ fn a_bundle_on_disk_opens_too_and_other_files_do_not() {
     assert_eq!(bundle::open(&path).unwrap().statement, statement);
     let missing = bundle::open(&folder.path().join("none")).unwrap_err();
     assert!(matches!(missing, ReportError::Io { .. }) && missing.to_string().contains("none"));
+}
+
+#[test]
+fn a_folder_holds_every_form_of_the_report_and_no_statement_of_an_earlier_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("new/folder");
+    let names =
+        |p: &Published| p.files.iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let good = publish(&at, &waived(), &lists(), &[waiver()], None).unwrap();
+    assert!(good.stated);
+    let all = ["report.json", "junit.xml", "report.html", "bundle.tar.zst", "statement.txt"];
+    assert_eq!(names(&good), all);
+    assert_eq!(Report::open(&good.files[0]).unwrap().verdicts, bundle::open(&good.files[3]).unwrap().report.verdicts);
+    let bad = publish(&at, &full_with([case("gemm.linear/b", 4.0)]), &lists(), &[], None).unwrap();
+    assert_eq!((names(&bad), bad.stated), (all[..4].iter().map(|n| (*n).to_owned()).collect(), false));
+    assert!(!good.files[4].exists());
 }
 
 #[test]
