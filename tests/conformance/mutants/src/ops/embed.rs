@@ -33,7 +33,7 @@ pub const VARIANTS: &[Variant] = &[
     lookup_bug("embed.values_pass_through_f16", "values are rounded to F16 on the way"),
     lookup_bug("embed.subnormals_are_flushed", "the smallest numbers become 0"),
     lookup_bug("embed.sign_of_zero_is_lost", "-0 becomes 0"),
-    lookup_bug("embed.ids_have_eight_bits", "ids above 255 wrap around"),
+    lookup_bug("embed.ids_have_sixteen_bits", "ids above 65535 wrap around"),
     lookup_bug("embed.ids_of_the_first_run_are_kept", "a plan looks at its ids once"),
     lookup_bug("embed.row_at_the_hint_is_left_out", "the last row that the hint counts is left"),
     lookup_bug("embed.writes_past_the_last_element", "one element more than there is"),
@@ -81,7 +81,7 @@ fn looked_up(call: &Call<'_>, view: &View) -> Vec<i32> {
         }
         return kept.iter().map(|&i| i as i32).collect();
     }
-    if call.is("embed.ids_have_eight_bits") { now.into_iter().map(|i| i & 0xFF).collect() } else { now }
+    if call.is("embed.ids_have_sixteen_bits") { now.into_iter().map(|i| i & 0xFFFF).collect() } else { now }
 }
 
 fn lookup(call: &Call<'_>, d: &op::Lookup) {

@@ -15,7 +15,7 @@ const fn planted(id: &'static str, what: &'static str) -> Variant {
 /// The variants of this family.
 pub const VARIANTS: &[Variant] = &[
     Variant::honest("rope.fused_multiply_add", ROPE, "one of the two products is not rounded before the sum"),
-    Variant::honest("rope.three_products", ROPE, "both sums share a product, in f64"),
+    Variant::honest("rope.rounded_once", ROPE, "products and sums are kept in f64"),
     planted("rope.halves_instead_of_neighbours", "channel k is paired with k + rotary/2"),
     planted("rope.sign_of_the_angle", "vectors are rotated the other way"),
     planted("rope.inverse_is_ignored", "rotating back rotates forth"),
@@ -74,10 +74,9 @@ fn rotated(call: &Call<'_>, (x, y): (f32, f32), (cos, sin): (f32, f32)) -> (f32,
     if call.is("rope.fused_multiply_add") {
         return (x.mul_add(cos, -(y * sin)), x.mul_add(sin, y * cos));
     }
-    if call.is("rope.three_products") {
+    if call.is("rope.rounded_once") {
         let (x, y, cos, sin) = (f64::from(x), f64::from(y), f64::from(cos), f64::from(sin));
-        let shared = cos * (x + y);
-        return ((shared - y * (sin + cos)) as f32, (shared + x * (sin - cos)) as f32);
+        return ((x * cos - y * sin) as f32, (x * sin + y * cos) as f32);
     }
     let product = |a: f32, b: f32| if call.is("rope.products_in_bf16") { bf16(a * b) } else { a * b };
     let first = product(x, cos) - product(y, sin);

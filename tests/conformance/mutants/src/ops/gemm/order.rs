@@ -1,7 +1,7 @@
 //! The orders in which products are added up.
 
 use crate::Call;
-use crate::tensor::{bf16, number::exp2i};
+use crate::tensor::bf16;
 use half::f16;
 
 /// How one inner product is summed.
@@ -133,8 +133,7 @@ fn tensor_core(a: &[f32], b: &[f32]) -> f32 {
                 sum = terms.iter().sum();
                 continue;
             }
-            let exponent = (largest.log2().floor() as i32).clamp(-100, 127);
-            let step = f64::from(exp2i(exponent - 14));
+            let step = 2f64.powi(largest.log2().floor() as i32 - 14);
             sum = terms.iter().map(|t| (t / step).trunc() * step).sum();
         }
         total += sum as f32;

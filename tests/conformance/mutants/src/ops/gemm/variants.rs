@@ -82,7 +82,12 @@ pub const VARIANTS: &[Variant] = &[
     ),
     planted("gemm.small_scales_are_flushed", WEIGHTED, "scales below 2^-14 become 0"),
     planted("gemm.small_codes_are_flushed", WEIGHTED, "subnormal E4M3 codes become 0"),
-    planted("gemm.nan_codes_are_taken_for_480", WEIGHTED, "the NaN code of E4M3 is read as a number"),
+    Variant::equivalent(
+        "gemm.nan_codes_are_taken_for_480",
+        WEIGHTED,
+        "the NaN code of E4M3 is read as a number",
+        "weights with NaN codes are refused when a model is loaded, so that no legal input has one",
+    ),
     planted("gemm.accumulate_is_ignored", ADDING, "the old result is overwritten"),
     planted("gemm.old_result_is_added_twice", ADDING, "the old result counts twice"),
     planted("gemm.alpha_is_applied_twice", BATCHED, "products are multiplied by the square of alpha"),
