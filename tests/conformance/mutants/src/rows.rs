@@ -4,6 +4,8 @@ pub mod math;
 pub mod rope;
 pub mod round;
 pub mod step;
+#[cfg(test)]
+pub mod testing;
 
 use crate::Call;
 use crate::tensor::number::{bf16, decode, e2m1, e4m3, e8m0};

@@ -3,6 +3,8 @@
 mod keys;
 mod latent;
 mod softmax;
+#[cfg(test)]
+mod tests;
 mod variants;
 
 pub use variants::VARIANTS;

@@ -1,6 +1,8 @@
 //! compress.update (deepseek-v4.md 4.3, 4.4, 5).
 
 mod pool;
+#[cfg(test)]
+mod tests;
 mod variants;
 
 pub use variants::VARIANTS;

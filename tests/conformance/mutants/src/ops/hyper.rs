@@ -1,6 +1,8 @@
 //! hyper.pre, sinkhorn, post, head (deepseek-v4.md 3.2).
 
 mod mix;
+#[cfg(test)]
+mod tests;
 mod variants;
 
 pub use variants::VARIANTS;

@@ -1,6 +1,8 @@
 //! indexer.query, select (deepseek-v4.md 4.5).
 
 mod select;
+#[cfg(test)]
+mod tests;
 mod variants;
 
 pub use variants::VARIANTS;

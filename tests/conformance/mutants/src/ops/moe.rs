@@ -4,6 +4,8 @@ mod experts;
 mod group;
 mod route;
 mod swiglu;
+#[cfg(test)]
+mod tests;
 mod variants;
 
 pub use variants::VARIANTS;

@@ -150,7 +150,8 @@ fn polynomial(x: f32) -> f32 {
     if x.is_nan() || x > 88.7 {
         return x.exp();
     }
-    if x < -87.3 {
+    // Below ln 2^-126.
+    if x < -87.336_54 {
         return 0.0;
     }
     let n = (x * std::f32::consts::LOG2_E).round();

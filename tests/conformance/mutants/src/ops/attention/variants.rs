@@ -114,6 +114,7 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("attention.sink_twice", SPARSE, "adds the sink twice"),
     Variant::planted("attention.sink_scaled", SPARSE, "multiplies the sink by the factor of the logits"),
     Variant::planted("attention.sink_of_first_head", SPARSE, "uses the sink of head 0 for all"),
+    Variant::planted("attention.denominator_of_rounded", SPARSE, "adds up rounded exponentials for the denominator"),
     Variant::planted(
         "attention.rescaling_missing",
         SPARSE,
@@ -130,11 +131,5 @@ pub const VARIANTS: &[Variant] = &[
         SPARSE,
         "keeps more bits of the probabilities than BF16",
         "a bound has to cover the rounding of the quotient and that of the exponential, and an unrounded probability lies between them",
-    ),
-    Variant::equivalent(
-        "attention.denominator_of_rounded",
-        SPARSE,
-        "adds up rounded exponentials for the denominator",
-        "the denominator moves by less than one rounding of BF16, which the bound grants to each probability",
     ),
 ];

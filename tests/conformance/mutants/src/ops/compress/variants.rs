@@ -5,6 +5,9 @@ use omnihal::OpKind::{self, CompressUpdate};
 
 const OPS: &[OpKind] = &[CompressUpdate];
 
+/// Why no input shows a kernel that forgets the strides of what it updates.
+const GAPLESS: &str = "what this operator writes has no gaps: only its inputs may";
+
 /// The variants of this family.
 pub const VARIANTS: &[Variant] = &[
     Variant::honest("compress.backward_sums", OPS, "adds from the last term to the first"),
@@ -44,7 +47,7 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("compress.closings_of_one_sequence", OPS, "has room for the closings of one sequence only"),
     Variant::planted("compress.proj_stride_ignored", OPS, "reads projections as if their rows had no gaps"),
     Variant::planted("compress.bias_stride_ignored", OPS, "reads the position bias as if its rows had no gaps"),
-    Variant::planted("compress.state_stride_ignored", OPS, "takes rings to have no gaps"),
+    Variant::equivalent("compress.state_stride_ignored", OPS, "takes rings to have no gaps", GAPLESS),
     // Bias, gate and pooling.
     Variant::planted("compress.bias_added_again", OPS, "adds the position bias to kept rows, which have it already"),
     Variant::planted("compress.bias_by_row", OPS, "takes the position bias by row, not by position"),
@@ -83,7 +86,7 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("compress.pages_taken_as_adjacent", OPS, "follows the page table for its first page only"),
     Variant::planted("compress.absent_page_written", OPS, "writes entries of absent pages into the null page"),
     Variant::planted("compress.page_border_lost", OPS, "loses an entry that is the first of a page"),
-    Variant::planted("compress.pool_stride_ignored", OPS, "takes pages to have no gaps"),
+    Variant::equivalent("compress.pool_stride_ignored", OPS, "takes pages to have no gaps", GAPLESS),
     Variant::planted("compress.first_scale_for_all_groups", OPS, "packs all groups of a row with the first scale"),
     Variant::planted("compress.nibbles_swapped", OPS, "packs the even column into the high nibble"),
     Variant::planted("compress.packed_scales_misplaced", OPS, "packs scales before the rotated channels"),

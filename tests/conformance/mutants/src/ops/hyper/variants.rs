@@ -63,7 +63,12 @@ pub const VARIANTS: &[Variant] = &[
     // Mixing and collapsing.
     Variant::planted("hyper.comb_not_transposed", POST, "sums over the second index of the matrix"),
     Variant::planted("hyper.output_stride_ignored", POST, "reads the sublayer's output as if its rows had no gaps"),
-    Variant::planted("hyper.result_stride_ignored", POST, "writes streams as if they had no gaps"),
+    Variant::equivalent(
+        "hyper.result_stride_ignored",
+        POST,
+        "writes streams as if they had no gaps",
+        "the result of this operator has no gaps: only its inputs may",
+    ),
     Variant::planted("hyper.post_weights_in_bf16", POST, "rounds weights and matrix to BF16 first"),
     Variant::planted("hyper.mixed_streams_rounded_first", POST, "rounds both parts of the sum before it is taken"),
     Variant::planted(
