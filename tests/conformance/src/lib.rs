@@ -7,13 +7,21 @@
 //! The supervisor runs cases in worker processes, so that a crash or a hang of a case is that case's outcome and nothing else.
 
 pub mod batch;
+pub mod bench;
 pub mod case;
+pub mod cases;
 pub mod draw;
+pub mod fault;
 pub mod image;
+pub mod judge;
 pub mod outcome;
 pub mod profile;
 pub mod random;
+pub mod rows;
+pub mod run;
+pub mod runtime;
 pub mod script;
+pub mod soak;
 pub mod target;
 
 pub use case::Case;
