@@ -5,8 +5,13 @@ mod compare;
 pub mod demo;
 mod places;
 mod report;
+mod runs;
+mod scripts;
+mod steps;
 pub mod tap;
+mod whole;
 
 pub use bisect::{OnProgress, Options, Phase, Progress, bisect};
 pub use compare::{Comparator, Compared, Element};
+pub use scripts::SCRIPTS;
 pub use report::{Composed, Failure, OperatorRow, Report};
