@@ -14,6 +14,7 @@ pub mod draw;
 pub mod fault;
 pub mod image;
 pub mod judge;
+pub mod model;
 pub mod outcome;
 pub mod profile;
 pub mod random;

@@ -44,5 +44,5 @@ impl Script {
 
 /// Every script of every profile.
 pub fn all() -> Vec<Script> {
-    [&crate::runtime::scripts()[..], crate::soak::SCRIPTS, crate::fault::SCRIPTS].concat()
+    [&crate::runtime::scripts()[..], crate::soak::SCRIPTS, crate::fault::SCRIPTS, crate::model::SCRIPTS].concat()
 }
