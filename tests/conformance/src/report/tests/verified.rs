@@ -70,6 +70,17 @@ fn a_waiver_is_applied_again() {
 }
 
 #[test]
+fn a_waived_case_that_cannot_be_judged_again_needs_its_waiver_all_the_same() {
+    let mut large = case("gemm.linear/b", 2.0);
+    large.outputs = vec![OutputRecord { shape: vec![1 << 20], bytes: None, ..output("y", 2.0) }];
+    let mut report = full_with([CaseResult { outcome: Outcome::Waived, ..large }]);
+    one_difference(&verified(&report), "WAIVED, its outputs give FAIL");
+    report.waivers = waived().waivers;
+    let found = verdict(&opened(&report, &lists(), &[waiver()]), &lists(), &judge);
+    assert!(found.holds(), "{found}");
+}
+
+#[test]
 fn a_pass_over_bad_outputs_is_found_out() {
     let mut lie = case("gemm.linear/b", 4.0);
     lie.outcome = Outcome::Pass;
