@@ -37,19 +37,6 @@ static const format *format_of(ohal_dtype dtype) {
     }
 }
 
-unsigned dtype_bits(ohal_dtype dtype) {
-    switch (dtype) {
-    case OHAL_DTYPE_F32:
-    case OHAL_DTYPE_I32:
-    case OHAL_DTYPE_U32: return 32;
-    case OHAL_DTYPE_F16:
-    case OHAL_DTYPE_BF16: return 16;
-    case OHAL_DTYPE_I64: return 64;
-    case OHAL_DTYPE_F4E2M1X2: return 4;
-    default: return 8;
-    }
-}
-
 bool dtype_is_float(ohal_dtype dtype) {
     return dtype == OHAL_DTYPE_F32 || dtype == OHAL_DTYPE_F16 || dtype == OHAL_DTYPE_BF16;
 }

@@ -16,9 +16,6 @@ extern float f8e4m3_values[256];
 extern float e8m0_values[256];
 extern float f4e2m1_values[16];
 
-// Bits of an element.
-unsigned dtype_bits(ohal_dtype dtype);
-
 // F32, F16 or BF16: numbers that need no scale.
 bool dtype_is_float(ohal_dtype dtype);
 
@@ -31,6 +28,20 @@ uint64_t encode(ohal_dtype dtype, double value);
 
 // Rounds `count` values that share a scale to a code grid and back, in place (OHAL_QUANT_...).
 void round_group(ohal_quant_kind kind, float *values, uint64_t count);
+
+// Bits of an element.
+static inline unsigned dtype_bits(ohal_dtype dtype) {
+    switch (dtype) {
+    case OHAL_DTYPE_F32:
+    case OHAL_DTYPE_I32:
+    case OHAL_DTYPE_U32: return 32;
+    case OHAL_DTYPE_F16:
+    case OHAL_DTYPE_BF16: return 16;
+    case OHAL_DTYPE_I64: return 64;
+    case OHAL_DTYPE_F4E2M1X2: return 4;
+    default: return 8;
+    }
+}
 
 static inline float f32_of_bits(uint32_t bits) {
     float value;

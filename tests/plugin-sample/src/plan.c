@@ -57,7 +57,7 @@ ohal_error *sample_supports(ohal_device *device, const ohal_op *op, ohal_support
     refusal no = {0};
     plan_of(op, &no);
     SET(ohal_support, out, kind, no.set ? OHAL_SUPPORT_NO : OHAL_SUPPORT_NATIVE);
-    if (no.set && HAS(ohal_support, out, reason)) {
+    if (no.set && HAS(ohal_support, out, reason) && out->reason.capacity > 0) {
         const uint64_t length = strlen(no.text);
         out->reason.len = length < out->reason.capacity ? length : out->reason.capacity;
         memcpy(out->reason.data, no.text, out->reason.len);

@@ -132,8 +132,10 @@ void line_store(line l, uint64_t count, const float *values) {
     if (l.dtype == OHAL_DTYPE_F32 && l.step == 1) {
         memcpy(l.data + l.first * 4, values, count * 4);
     } else if (l.dtype == OHAL_DTYPE_BF16) {
+        unsigned char *to = l.data + l.first * 2;
         for (uint64_t i = 0; i < count; i++) {
-            line_set_code(l, i, bf16_of_f32(values[i]));
+            const uint16_t code = bf16_of_f32(values[i]);
+            memcpy(to + i * l.step * 2, &code, 2);
         }
     } else {
         for (uint64_t i = 0; i < count; i++) {
