@@ -204,12 +204,14 @@ pub(crate) unsafe fn with_views_in<R>(
 ) -> Result<R> {
     // SAFETY: promised by the caller.
     let pointers = unsafe { array_in(views, u64::from(count), MAX_ARGS as u64, "arguments")? };
-    let mut room = [const { None }; MAX_ARGS];
+    // Only what is used is written: the whole room is 8 KB.
+    let mut room = [const { MaybeUninit::<Option<View>>::uninit() }; MAX_ARGS];
     for (place, pointer) in room.iter_mut().zip(pointers) {
         // SAFETY: promised by the caller.
-        *place = unsafe { pointer.as_ref() }.map(view_in).transpose()?;
+        place.write(unsafe { pointer.as_ref() }.map(view_in).transpose()?);
     }
-    f(&room[..pointers.len()])
+    // SAFETY: the loop has written as many places as there are pointers, which are at most as many as places.
+    f(unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), pointers.len()) })
 }
 
 /// Kind, bits and promotion.

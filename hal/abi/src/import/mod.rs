@@ -16,8 +16,6 @@ use device::ImportedDevice;
 use omnihal::{Backend, Device, DeviceInfo, Error, ErrorKind, Probe, Result};
 use std::collections::BTreeSet;
 use std::mem::offset_of;
-use std::panic::AssertUnwindSafe;
-use std::ptr;
 use std::sync::{Arc, Mutex};
 
 /// The function that a plug-in exports.
@@ -259,12 +257,10 @@ pub fn through_table(backend: Box<dyn Backend>) -> Box<dyn Backend> {
 /// [`through_table`] with an importer of choice.
 pub fn through_table_with(backend: Box<dyn Backend>, importer: Importer) -> Result<Imported> {
     let host = HostState::leak(importer.minor);
-    let made = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the host's table lives for ever.
-        unsafe { crate::export::export(backend, host.table()) }
-    }));
+    // SAFETY: the host's table lives for ever.
+    let own = unsafe { crate::export::export(backend, host.table()) };
     // SAFETY: the table was made for this host.
-    unsafe { importer.take(made.unwrap_or(ptr::null()), host) }
+    unsafe { importer.take(own, host) }
 }
 
 /// A backend that could not be taken in.
