@@ -124,3 +124,17 @@ fn a_c_host_of_version_0_1_loads_today_s_plug_ins() {
         }
     }
 }
+
+#[test]
+fn a_backend_that_was_built_as_a_library_loads_as_a_plug_in() {
+    let loaded = load(&exported(), &LoadOptions::default()).unwrap();
+    assert_eq!((loaded.backend.name(), loaded.backend.abi()), ("cpu", (0, 2)));
+    assert_eq!(loaded.backend.missing_functions(), [] as [&str; 0]);
+    assert_eq!(fill(&loaded.backend), (-0.5f32).to_ne_bytes().repeat(5));
+    let error = loaded.backend.open(77).err().unwrap();
+    assert_eq!(
+        error,
+        CpuBackend.open(77).err().unwrap(),
+        "an error crosses between two copies of the standard library"
+    );
+}

@@ -159,3 +159,20 @@ fn more_arguments_than_the_interface_carries_are_refused() {
     let error = unsafe { stream.run(&*plan, &Args::new(&views)).unwrap_err() };
     assert!(error.message().starts_with("33 arguments"), "{error}");
 }
+
+#[test]
+fn threads_share_a_device_and_its_plans() {
+    let (direct, table) = pair(|| Box::new(CpuBackend));
+    let ops: Vec<_> = every_op().into_iter().filter(|op| direct.supports(op) == Support::Native).collect();
+    let expected: Vec<_> = ops.iter().map(|op| run(&*direct, op)).collect();
+    std::thread::scope(|scope| {
+        for first in 0..4 {
+            let (table, ops, expected) = (&table, &ops, &expected);
+            scope.spawn(move || {
+                for (op, expected) in ops.iter().zip(expected).skip(first) {
+                    assert_eq!(&run(&**table, op), expected, "{op:?}");
+                }
+            });
+        }
+    });
+}
