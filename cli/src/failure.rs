@@ -12,12 +12,14 @@ use omnihal_e2e::{GoldenError, ParityError};
 use std::process::ExitCode;
 
 /// A command that ran to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
     /// As wished.
     Good,
     /// A comparison failed, or something does not fit.
     Bad,
+    /// The exit code of a child process that says its own words.
+    Exit(ExitCode),
 }
 
 impl Outcome {
@@ -29,10 +31,11 @@ impl Outcome {
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        ExitCode::from(match outcome {
-            Outcome::Good => 0,
-            Outcome::Bad => 1,
-        })
+        match outcome {
+            Outcome::Good => ExitCode::SUCCESS,
+            Outcome::Bad => ExitCode::from(1),
+            Outcome::Exit(code) => code,
+        }
     }
 }
 
@@ -66,6 +69,11 @@ impl Failure {
     pub fn output(error: &std::io::Error) -> Self {
         let kind = if error.kind() == std::io::ErrorKind::BrokenPipe { Kind::Closed } else { Kind::Input };
         Failure { kind, message: format!("cannot write the output: {error}; check where it goes") }
+    }
+
+    /// What it says.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Says it on stderr, in one line.

@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
 mod bench;
+mod bisect;
+mod conform;
 mod devices;
 mod doctor;
 mod generate;
@@ -23,6 +25,14 @@ pub enum Command {
     Plan(plan::Plan),
     Ops(ops::Ops),
     Bench(bench::Bench),
+    Conform(Box<conform::Conform>),
+    #[command(hide = true)]
+    ConformWorker(conform::Worker),
+    /// Try a plug-in and print what it is
+    #[command(hide = true)]
+    PluginProbe {
+        path: std::path::PathBuf,
+    },
 }
 
 impl Command {
@@ -37,6 +47,9 @@ impl Command {
             Command::Plan(command) => command.run(),
             Command::Ops(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Conform(command) => command.run(),
+            Command::ConformWorker(command) => command.run(),
+            Command::PluginProbe { path } => Ok(Outcome::Exit(omnihal_abi::probe_child(&path))),
         }
     }
 }

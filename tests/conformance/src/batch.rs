@@ -95,8 +95,8 @@ batches! {
     FRESH = "fresh", SMALL, 9 x 3 wanted 3, [(6, 0, 3), (2, 0, 4), (3, 0, 1)];
     /// One row among padding.
     ALONE = "alone", SMALL, 3 x 2 wanted 2, [(4, 7, 1)];
-    /// Nothing but padding.
-    EMPTY = "empty", SMALL, 2 x 2 wanted 2, [];
+    /// Nothing but padding, in the capacities of `ALONE`: what it leaves alone says something only of a device that can run that one.
+    EMPTY = "empty", SMALL, 3 x 2 wanted 2, [];
     /// Decoding with the released window and ratios, one sequence past a page of entries.
     RELEASED_DECODE = "released-decode", RELEASED, 3 x 3 wanted 3, [(2, 255, 1), (3, 600, 1)];
     /// A chunk with the released window and ratios.

@@ -4,6 +4,7 @@ use crate::Profile;
 use crate::batch::Batch;
 use omnihal::op::Role;
 use omnihal::{DType, Op, WeightFormat};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One case of an operator.
@@ -23,10 +24,13 @@ pub struct Case {
     pub profile: Profile,
     /// One of the cases that `--quick` runs.
     pub quick: bool,
+    /// Another name that the inputs follow from, for cases that were made from another.
+    pub seed_of: Option<String>,
 }
 
 /// What the real numbers of the inputs are like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Data {
     /// Near normal.
     Normal,
@@ -41,7 +45,8 @@ pub enum Data {
 }
 
 /// How the tensors lie in memory. Shapes are logical and the same in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Without gaps, from an aligned address.
     Dense,
@@ -53,7 +58,55 @@ pub enum Layout {
     Any,
 }
 
+/// A case as text, for one that is in no list: what `--shrink` finds, and what a developer types.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spelled {
+    /// The operator with its descriptor.
+    pub op: Op,
+    /// What the inputs are like.
+    pub data: Data,
+    /// How the tensors lie.
+    pub layout: Layout,
+    /// Name of the step, for operators of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
+    /// The case whose seed the inputs follow from; its own, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed_of: Option<String>,
+}
+
+impl Spelled {
+    /// The case that it spells; fails for a descriptor that no device could honour and for an unknown step.
+    pub fn case(&self) -> Result<Case, String> {
+        self.op.check().map_err(|e| e.to_string())?;
+        let batch = match &self.batch {
+            None => None,
+            Some(name) => Some(
+                *crate::batch::ALL
+                    .iter()
+                    .find(|b| b.name == name)
+                    .ok_or_else(|| format!("`{name}` is the name of no step"))?,
+            ),
+        };
+        let mut case = Case::new(self.op, self.data, self.layout, batch, Profile::Core, false);
+        case.seed_of = self.seed_of.clone();
+        Ok(case)
+    }
+}
+
 impl Case {
+    /// The case as text.
+    pub fn spelled(&self) -> Spelled {
+        Spelled {
+            op: self.op,
+            data: self.data,
+            layout: self.layout,
+            batch: self.batch.map(|b| b.name.to_owned()),
+            seed_of: self.seed_of.clone(),
+        }
+    }
+
     /// A case. Its name follows from what it is.
     pub fn new(
         op: impl Into<Op>,
@@ -66,7 +119,7 @@ impl Case {
         let op = op.into();
         let step = batch.map(|b| format!("/{}", b.name)).unwrap_or_default();
         let id = format!("{}/{}/{data}{step}/{layout}", op.kind().name(), fields(&op));
-        Case { id, op, data, layout, batch, profile, quick }
+        Case { id, op, data, layout, batch, profile, quick, seed_of: None }
     }
 
     /// The types that matter, as `BF16` or `F32 x F8E4M3`.
@@ -91,7 +144,7 @@ impl Case {
     /// Seed of everything random in the case: FNV-1a of the name, then of the salt.
     pub fn seed(&self, salt: u64) -> u64 {
         let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        let named = self.id.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
+        let named = self.seed_of.as_deref().unwrap_or(&self.id).bytes().fold(0xcbf2_9ce4_8422_2325, fnv);
         if salt == 0 { named } else { salt.to_le_bytes().into_iter().fold(named, fnv) }
     }
 }

@@ -125,6 +125,7 @@ fn indices(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<i32> {
         (Op::CacheRows(d), _) => some(-2, d.table * d.entries + 4),
         (Op::CacheCopyRows(d), _) => from_and_to(d.rows, d.count, name, random),
         (Op::AttentionSparse(d), _) => listed(n, arg.shape[1], d.pages.capacity(), random),
+        (Op::Gather(_) | Op::Take(_) | Op::Scatter(_), name) if name != "idx" => some(-1_000_000, 2_000_000),
         (Op::Gather(d), _) => some(if d.trusted { 0 } else { -2 }, if d.trusted { d.rows } else { d.rows + 4 }),
         (Op::Take(d), _) => some(-2, d.width + 4),
         (Op::Scatter(d), _) => scattered(d.rows, n, d.trusted, random),
@@ -136,8 +137,8 @@ fn indices(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<i32> {
 fn counts(rows: usize, groups: usize, random: &mut Random) -> Vec<i32> {
     let mut left = rows;
     let mut take = |g: usize| {
-        let count = if g + 1 == groups { left } else { random.below(left + 1) };
-        let count = if random.below(4) == 0 { count / 2 } else { count };
+        let count = if g + 1 == groups { left } else { 1 + random.below(left.max(1)) }.min(left);
+        let count = if g > 0 && random.below(4) == 0 { count / 2 } else { count };
         left -= count;
         count as i32
     };
@@ -261,7 +262,21 @@ fn reals(case: &Case, arg: &ArgType, dtype: DType, random: &mut Random) -> Vec<u
 fn tame(name: &str) -> bool {
     matches!(
         name,
-        "rope" | "norm" | "weight" | "q_norm" | "kv_norm" | "wt" | "scale" | "base" | "sink" | "bias" | "projection" | "ape" | "par" | "u" | "seen"
+        "rope"
+            | "norm"
+            | "weight"
+            | "q_norm"
+            | "kv_norm"
+            | "wt"
+            | "scale"
+            | "base"
+            | "sink"
+            | "bias"
+            | "projection"
+            | "ape"
+            | "par"
+            | "u"
+            | "seen"
     )
 }
 

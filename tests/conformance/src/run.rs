@@ -1,5 +1,6 @@
 //! One case on one device: every way of running it, every check.
 
+use crate::batch;
 use crate::bench::{Bench, PATTERNS, TIMEOUT, Way, touched};
 use crate::case::Case;
 use crate::draw;
@@ -25,12 +26,26 @@ pub struct Options {
 pub fn run(device: &dyn Device, case: &Case, options: Options) -> CaseResult {
     let started = Instant::now();
     let blank = CaseResult::new(&case.id, case.op.kind().name(), &case.types(), Outcome::Pass);
-    let mut result = match judged(device, case, options, blank.clone()) {
+    let mut result = match witnessed(device, case, options, blank.clone()) {
         Ok(result) => result,
         Err(error) => blank.with_findings(vec![Finding::new(Check::Interface, format!("unexpected error: {error}"))]),
     };
     result.millis = started.elapsed().as_secs_f64() * 1e3;
     result
+}
+
+/// A step of nothing but padding is passed by a device that does nothing at all: it counts only if the device also runs the same plan for a step with a row.
+fn witnessed(device: &dyn Device, case: &Case, options: Options, blank: CaseResult) -> Result<CaseResult> {
+    if case.batch == Some(&batch::EMPTY) {
+        let witness = Case { batch: Some(&batch::ALONE), ..case.clone() };
+        let brief = Options { brief: true, ..options };
+        let seen = judged(device, &witness, brief, blank.clone())?;
+        if seen.outcome != Outcome::Pass {
+            let why = format!("with one row in the step: {}", seen.message.as_deref().unwrap_or_default());
+            return Ok(CaseResult { outputs: Vec::new(), ..seen }.because(why));
+        }
+    }
+    judged(device, case, options, blank)
 }
 
 fn judged(device: &dyn Device, case: &Case, options: Options, blank: CaseResult) -> Result<CaseResult> {
@@ -50,7 +65,7 @@ fn judged(device: &dyn Device, case: &Case, options: Options, blank: CaseResult)
         (_, Ok(plan)) => plan,
     };
     let mut result = CaseResult {
-        accumulation: Some(format!("{:?}", plan.accumulation())),
+        accumulation: Some(crate::rejudge::class_text(plan.accumulation())),
         determinism: Some(plan.determinism().to_string()),
         ..blank
     };
@@ -76,7 +91,9 @@ fn class_refused(class: Accumulation) -> Option<String> {
         Accumulation::F64 | Accumulation::F32 => None,
         // Hopper keeps 13 fraction bits of FP8 products and is promoted every 128 (architecture.md 6). Fewer bits are not f32 accumulation in any sense.
         Accumulation::TensorCoreTrunc { bits, promote } if bits >= 13 && (1..=128).contains(&promote) => None,
-        other => Some(format!("{other:?} is no class that the kit allows: at least 13 bits, promoted at most every 128 products")),
+        other => Some(format!(
+            "{other:?} is no class that the kit allows: at least 13 bits, promoted at most every 128 products"
+        )),
     }
 }
 
@@ -111,7 +128,14 @@ impl Session<'_> {
         }
         let second = self.run_and_check(&bench, &*stream, PATTERNS[1], Way::Eager)?;
         self.written(&judged, &first, &second);
-        self.repeated(&bench, &judged, &first, &second, Check::Repeat, "a second run, with other bytes in outputs and workspace,")?;
+        self.repeated(
+            &bench,
+            &judged,
+            &first,
+            &second,
+            Check::Repeat,
+            "a second run, with other bytes in outputs and workspace,",
+        )?;
         if !self.options.brief {
             self.other_ways(&bench, &judged, &first)?;
             self.parts(&bench, &first, &before)?;
@@ -130,13 +154,22 @@ impl Session<'_> {
         judge::outputs_of(self.image, self.expected, &slabs)
     }
 
-    fn run_and_check(&mut self, bench: &Bench<'_>, stream: &dyn omnihal::Stream, poison: [u8; 4], way: Way) -> Result<After> {
+    fn run_and_check(
+        &mut self,
+        bench: &Bench<'_>,
+        stream: &dyn omnihal::Stream,
+        poison: [u8; 4],
+        way: Way,
+    ) -> Result<After> {
         bench.run(stream, poison, way)?;
         let slabs = bench.download(stream)?;
         for (slab, at, guard) in touched(self.image, poison, &slabs) {
             let name = self.image.tensor_of(slab).map_or("scales", |t| t.name);
             let (check, text) = match guard {
-                true => (Check::Guards, format!("byte {at} of its allocation, which belongs to no element, was overwritten")),
+                true => (
+                    Check::Guards,
+                    format!("byte {at} of its allocation, which belongs to no element, was overwritten"),
+                ),
                 false => (Check::Inputs, format!("byte {at} of an input was changed")),
             };
             self.note(Finding::new(check, text).in_arg(name));
@@ -183,21 +216,39 @@ impl Session<'_> {
     }
 
     /// Another run gives the same bits in every element that is not free, where the plan declares it; else values within the bounds.
-    fn repeated(&mut self, bench: &Bench<'_>, judged: &[Judged], first: &After, other: &After, check: Check, what: &str) -> Result<()> {
+    fn repeated(
+        &mut self,
+        bench: &Bench<'_>,
+        judged: &[Judged],
+        first: &After,
+        other: &After,
+        check: Check,
+        what: &str,
+    ) -> Result<()> {
         for (i, expected) in self.expected.iter().enumerate() {
             let Some(tensor) = &self.image.args[expected.arg] else { continue };
             if bench.plan.determinism() >= Determinism::Repeatable {
                 let dtype = tensor.view.dtype;
                 let elements = tensor.view.elements();
-                let differs = |e: &usize| !judged[i].free[*e] && bits(&first.outputs[i], dtype, *e) != bits(&other.outputs[i], dtype, *e);
+                let differs = |e: &usize| {
+                    !judged[i].free[*e] && bits(&first.outputs[i], dtype, *e) != bits(&other.outputs[i], dtype, *e)
+                };
                 if let Some(element) = (0..elements).find(differs) {
-                    let text = format!("{what} gave other bits, although the plan declares {}", bench.plan.determinism());
+                    let text =
+                        format!("{what} gave other bits, although the plan declares {}", bench.plan.determinism());
                     let element = Some(judge::indices(tensor, element));
                     self.note(Finding { element, ..Finding::new(check, text).in_arg(tensor.name) });
                 }
             } else {
                 let before = self.before();
-                let again = judge::output(self.case, bench.plan.accumulation(), tensor, expected, &other.outputs[i], &before[i])?;
+                let again = judge::output(
+                    self.case,
+                    bench.plan.accumulation(),
+                    tensor,
+                    expected,
+                    &other.outputs[i],
+                    &before[i],
+                )?;
                 if let Some(found) = again.findings.into_iter().find(|f| f.check != Check::Bias) {
                     self.note(Finding::new(check, format!("{what} went wrong: {found}")).in_arg(tensor.name));
                 }
@@ -261,4 +312,3 @@ fn bits(bytes: &[u8], dtype: omnihal::DType, e: usize) -> u64 {
         width => (0..width).fold(0, |code, k| code << 8 | u64::from(bytes[e * width + k])),
     }
 }
-

@@ -1,6 +1,7 @@
 //! The device under test.
 
 use omnihal::{Backend, Device, Result};
+use omnihal_abi::Fallbacks;
 use std::sync::Arc;
 
 /// A device under test, and where it came from, so that cases may open it anew.
@@ -8,13 +9,31 @@ pub struct Target {
     backend: Arc<dyn Backend>,
     index: usize,
     device: Arc<dyn Device>,
+    fallbacks: Option<Arc<Fallbacks>>,
 }
 
 impl Target {
     /// Opens a device.
     pub fn open(backend: Arc<dyn Backend>, index: usize) -> Result<Target> {
         let device = backend.open(index)?;
-        Ok(Target { backend, index, device })
+        Ok(Target { backend, index, device, fallbacks: None })
+    }
+
+    /// Watches what a plug-in reports of work that the host did for it.
+    #[must_use]
+    pub fn watching(mut self, fallbacks: Arc<Fallbacks>) -> Target {
+        self.fallbacks = Some(fallbacks);
+        self
+    }
+
+    /// Runs so far that the host did for the device, by the plug-in's own word.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.as_ref().map_or(0, |f| f.total())
+    }
+
+    /// The last reason given for one.
+    pub fn last_fallback(&self) -> Option<String> {
+        self.fallbacks.as_ref()?.reasons().pop().map(|(_, reason)| reason)
     }
 
     /// The backend.

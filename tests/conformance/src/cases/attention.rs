@@ -18,10 +18,21 @@ pub(super) fn add(list: &mut List) {
                 list.step(latent(step, (20, 96, 32), quant, DType::BF16, act), wide, step, true);
             }
             list.step(query(step, (3, 96, 32), act), wide, step, true);
-            for (entries, ratio) in [(Entries::None, 0), (Entries::Listed(3), 4), (Entries::All, 8), (Entries::All, 4)] {
-                list.step(sparse(step, (3, 96, 32), (entries, ratio), RowFormat::Plain(act), act), Data::Normal, step, true);
+            for (entries, ratio) in [(Entries::None, 0), (Entries::Listed(3), 4), (Entries::All, 8), (Entries::All, 4)]
+            {
+                list.step(
+                    sparse(step, (3, 96, 32), (entries, ratio), RowFormat::Plain(act), act),
+                    Data::Normal,
+                    step,
+                    true,
+                );
             }
-            list.step(sparse(step, (2, 192, 64), (Entries::Listed(5), 4), RowFormat::F8R, act), Data::Normal, step, true);
+            list.step(
+                sparse(step, (2, 192, 64), (Entries::Listed(5), 4), RowFormat::F8R, act),
+                Data::Normal,
+                step,
+                true,
+            );
         }
         edges(list, act);
         released(list, act);
@@ -31,7 +42,13 @@ pub(super) fn add(list: &mut List) {
 fn edges(list: &mut List, act: DType) {
     let step = &batch::MIXED;
     list.add(latent(step, (7, 64, 2), RowQuant::None, DType::F32, act), Data::Normal, Layout::Apart, Some(step), true);
-    list.add(latent(step, (33, 160, 32), RowQuant::F8Nope, DType::F32, act), Data::Small, Layout::Dense, Some(step), true);
+    list.add(
+        latent(step, (33, 160, 32), RowQuant::F8Nope, DType::F32, act),
+        Data::Small,
+        Layout::Dense,
+        Some(step),
+        true,
+    );
     list.add(query(step, (5, 40, 40), act), Data::Small, Layout::Apart, Some(step), true);
     let plain = RowFormat::Plain(act);
     for (sizes, entries, data, layout) in [
@@ -70,7 +87,13 @@ fn query(step: &Batch, (heads, head, rotary): Head, act: DType) -> Query {
     Query { rows: step.rows, heads, head, rotary, positions: step.geometry.positions, eps: EPS, act }
 }
 
-fn sparse(step: &Batch, (heads, head, rotary): Head, (entries, ratio): (Entries, usize), format: RowFormat, act: DType) -> Sparse {
+fn sparse(
+    step: &Batch,
+    (heads, head, rotary): Head,
+    (entries, ratio): (Entries, usize),
+    format: RowFormat,
+    act: DType,
+) -> Sparse {
     let g = step.geometry;
     Sparse {
         rows: step.rows,

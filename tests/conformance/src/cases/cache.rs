@@ -10,7 +10,8 @@ const STEPS: [&Batch; 7] =
     [&batch::MIXED, &batch::DECODE, &batch::CHUNK, &batch::BORDER, &batch::FRESH, &batch::ALONE, &batch::EMPTY];
 
 pub(super) fn add(list: &mut List) {
-    for (rows, count, tables, table, entries) in [(4, 9, 2, 3, 4), (1, 1, 1, 1, 1), (7, 33, 5, 6, 32), (3, 64, 3, 4, 7)] {
+    for (rows, count, tables, table, entries) in [(4, 9, 2, 3, 4), (1, 1, 1, 1, 1), (7, 33, 5, 6, 32), (3, 64, 3, 4, 7)]
+    {
         list.plain(Rows { rows, count, tables, table, entries });
     }
     for (rows, width, count, dtype) in [

@@ -17,8 +17,18 @@ pub(super) fn add(list: &mut List) {
             list.step(update(step, 0, (96, 32), RowQuant::None, plain, DType::BF16, act), Data::Normal, step, true);
             list.step(update(step, 1, (96, 32), RowQuant::F8Nope, plain, DType::F32, act), Data::Normal, step, true);
             list.step(update(step, 0, (64, 16), RowQuant::F4All, plain, DType::BF16, act), Data::Normal, step, true);
-            list.step(update(step, 1, (96, 32), RowQuant::F8Nope, RowFormat::F8R, DType::F32, act), Data::Normal, step, true);
-            list.step(update(step, 0, (64, 16), RowQuant::F4All, RowFormat::F4, DType::BF16, act), Data::Normal, step, true);
+            list.step(
+                update(step, 1, (96, 32), RowQuant::F8Nope, RowFormat::F8R, DType::F32, act),
+                Data::Normal,
+                step,
+                true,
+            );
+            list.step(
+                update(step, 0, (64, 16), RowQuant::F4All, RowFormat::F4, DType::BF16, act),
+                Data::Normal,
+                step,
+                true,
+            );
         }
         // Gates far apart: the softmax must subtract the largest.
         let d = update(&batch::BORDER, 0, (33, 8), RowQuant::None, plain, DType::F32, act);
@@ -27,7 +37,12 @@ pub(super) fn add(list: &mut List) {
         list.step(d, Data::Whole, &batch::CHUNK, true);
         for step in [&batch::RELEASED_DECODE, &batch::RELEASED_CHUNK] {
             for space in [0, 1] {
-                list.step(update(step, space, (512, 64), RowQuant::F8Nope, plain, DType::BF16, act), Data::Normal, step, false);
+                list.step(
+                    update(step, space, (512, 64), RowQuant::F8Nope, plain, DType::BF16, act),
+                    Data::Normal,
+                    step,
+                    false,
+                );
             }
             list.step(update(step, 0, (128, 64), RowQuant::F4All, plain, DType::BF16, act), Data::Normal, step, false);
         }

@@ -14,7 +14,8 @@ pub(super) fn add(list: &mut List) {
         let d = Copy { shape: omnihal::Shape::new(shapes[shape]), input: types[input], output: types[output] };
         list.add(d, data[data_], layouts[layout], None, true);
     }
-    for (dtype, value) in [(DType::F32, 1.5), (DType::BF16, -0.0), (DType::F32, f32::NEG_INFINITY), (DType::I32, -1.0)] {
+    for (dtype, value) in [(DType::F32, 1.5), (DType::BF16, -0.0), (DType::F32, f32::NEG_INFINITY), (DType::I32, -1.0)]
+    {
         for shape in [[3, 5], [1, 1], [129, 33]] {
             list.plain(Fill { shape: shape.into(), value, dtype });
         }
@@ -35,7 +36,9 @@ pub(super) fn add(list: &mut List) {
             list.add(Take { rows, width, count, dtype }, reals, Layout::Dense, None, true);
             list.add(Take { rows, width, count, dtype }, Data::Normal, Layout::Apart, None, false);
         }
-        for (pre, lens, post) in [(3, [2, 3, 1, 0], 4), (1, [1, 1, 0, 0], 1), (5, [7, 1, 2, 3], 33), (2, [64, 1, 0, 0], 1)] {
+        for (pre, lens, post) in
+            [(3, [2, 3, 1, 0], 4), (1, [1, 1, 0, 0], 1), (5, [7, 1, 2, 3], 33), (2, [64, 1, 0, 0], 1)]
+        {
             list.add(Concat { pre, lens, post, dtype }, reals, Layout::Dense, None, true);
             list.add(Concat { pre, lens, post, dtype }, Data::Normal, Layout::Apart, None, false);
         }

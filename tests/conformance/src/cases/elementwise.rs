@@ -67,11 +67,29 @@ fn unary(list: &mut List) {
     }
     // Arguments near the ends of what an exponential can do.
     for func in [Func::Exp, Func::Sigmoid, Func::Silu, Func::SqrtSoftplus] {
-        let d = Unary { shape: [40].into(), func, alpha: 20.0, beta: 0.0, gamma: 1.0, delta: 0.0, input: DType::F32, output: DType::F32 };
+        let d = Unary {
+            shape: [40].into(),
+            func,
+            alpha: 20.0,
+            beta: 0.0,
+            gamma: 1.0,
+            delta: 0.0,
+            input: DType::F32,
+            output: DType::F32,
+        };
         list.plain(d);
     }
     for (func, dtype) in [(Func::Identity, DType::F32), (Func::Relu, DType::F32), (Func::Abs, DType::BF16)] {
-        let d = Unary { shape: [7, 40].into(), func, alpha: 1.0, beta: 0.0, gamma: 1.0, delta: 0.0, input: dtype, output: dtype };
+        let d = Unary {
+            shape: [7, 40].into(),
+            func,
+            alpha: 1.0,
+            beta: 0.0,
+            gamma: 1.0,
+            delta: 0.0,
+            input: dtype,
+            output: dtype,
+        };
         list.add(d, Data::Special, Layout::Dense, None, true);
     }
 }
@@ -89,7 +107,8 @@ fn binary(list: &mut List) {
         let arith = ariths[arith];
         // A divisor near 0 has no bound: the epsilon keeps it away.
         let eps = if arith == Arith::Div { 8.0 } else { 0.0 };
-        let d = Binary { shape, a_shape, b_shape, arith, eps, scale: 0.75, a: ACTS[a], b: ACTS[b], output: ACTS[output] };
+        let d =
+            Binary { shape, a_shape, b_shape, arith, eps, scale: 0.75, a: ACTS[a], b: ACTS[b], output: ACTS[output] };
         list.add(d, Data::Normal, LAYOUTS[layout], None, true);
         list.add(d, Data::Small, Layout::Dense, None, arith != Arith::Div);
     }
@@ -112,7 +131,16 @@ fn select(list: &mut List) {
             (Source::Const(_), DType::I32) => Source::Const(1.0),
             (source, _) => source,
         };
-        let d = Where { shape: full, a_shape: full, cmp: cmps[cmp], b, p: sources[p], q: sources[q], compared, dtype: types[dtype] };
+        let d = Where {
+            shape: full,
+            a_shape: full,
+            cmp: cmps[cmp],
+            b,
+            p: sources[p],
+            q: sources[q],
+            compared,
+            dtype: types[dtype],
+        };
         let data = [Data::Normal, Data::Whole, Data::Special, Data::Small][(cmp + layout) % 4];
         list.add(d, data, LAYOUTS[layout], None, true);
     }

@@ -16,7 +16,13 @@ pub(super) fn add(list: &mut List) {
             list.add(small, Data::Wide, Layout::Shifted, None, false);
             // Flash and Pro: hidden size, streams.
             for width in [4096, 7168] {
-                list.add(Lookup { rows: 3, vocab: 37, width, copies: 4, table, act }, Data::Normal, Layout::Dense, None, false);
+                list.add(
+                    Lookup { rows: 3, vocab: 37, width, copies: 4, table, act },
+                    Data::Normal,
+                    Layout::Dense,
+                    None,
+                    false,
+                );
             }
         }
     }

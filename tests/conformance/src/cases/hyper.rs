@@ -34,7 +34,9 @@ pub(super) fn add(list: &mut List) {
             list.step(head(&batch::ALONE, 4, width, norm, act), Data::Normal, &batch::ALONE, false);
         }
     }
-    for (rows, streams, iters, eps) in [(5, 4, 20, EPS), (1, 1, 1, EPS), (3, 2, 2, 1e-2), (7, 4, 1, EPS), (2, 6, 5, 1e-3)] {
+    for (rows, streams, iters, eps) in
+        [(5, 4, 20, EPS), (1, 1, 1, EPS), (3, 2, 2, 1e-2), (7, 4, 1, EPS), (2, 6, 5, 1e-3)]
+    {
         for data in [Data::Normal, Data::Wide, Data::Whole] {
             list.add(Sinkhorn { rows, streams, iters, eps }, data, Layout::Dense, None, true);
         }

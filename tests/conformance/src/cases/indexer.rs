@@ -26,7 +26,13 @@ pub(super) fn add(list: &mut List) {
         list.step(query(chunk, (1, 128, 64), true, RowQuant::None, act), Data::Small, chunk, true);
         // Many ties, and scores of 0 where no head is positive.
         list.step(select(decode, (2, 32, 8), 4, RowFormat::Plain(act), act), Data::Whole, decode, true);
-        list.add(select(decode, (3, 48, 8), 5, RowFormat::Plain(act), act), Data::Wide, Layout::Apart, Some(decode), true);
+        list.add(
+            select(decode, (3, 48, 8), 5, RowFormat::Plain(act), act),
+            Data::Wide,
+            Layout::Apart,
+            Some(decode),
+            true,
+        );
         for step in [&batch::RELEASED_DECODE, &batch::RELEASED_CHUNK] {
             list.step(query(step, (64, 128, 64), true, RowQuant::F4All, act), Data::Normal, step, false);
             list.step(select(step, (64, 128, 64), 64, RowFormat::Plain(act), act), Data::Normal, step, false);

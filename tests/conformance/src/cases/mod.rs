@@ -69,7 +69,8 @@ impl List {
     /// The profile that requires an operator: by its tier and by what is stored in codes.
     fn home(&self, op: &Op) -> Profile {
         let coded = op.arg_types().iter().any(|t| {
-            t.present && (t.format.is_quantised() || matches!(t.format.dtype(), DType::U8 | DType::F8E4M3 | DType::F4E2M1X2))
+            t.present
+                && (t.format.is_quantised() || matches!(t.format.dtype(), DType::U8 | DType::F8E4M3 | DType::F4E2M1X2))
         });
         let rounds = crate::case::fields(op).contains("quant=F");
         match (self.profile, op.kind().spec().tier) {
@@ -85,8 +86,20 @@ impl List {
 pub fn all() -> Vec<Case> {
     let mut list = List::default();
     let families = [
-        embed::add, norm::add, gemm::add, quant::add, rope::add, attention::add, compress::add, indexer::add, hyper::add, moe::add,
-        cache::add, sample::add, elementwise::add, copy::add,
+        embed::add,
+        norm::add,
+        gemm::add,
+        quant::add,
+        rope::add,
+        attention::add,
+        compress::add,
+        indexer::add,
+        hyper::add,
+        moe::add,
+        cache::add,
+        sample::add,
+        elementwise::add,
+        copy::add,
     ];
     families.iter().for_each(|add| add(&mut list));
     list.cases

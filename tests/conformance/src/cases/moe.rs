@@ -14,7 +14,9 @@ pub(super) fn add(list: &mut List) {
     for act in ACTS {
         route(list, act);
         for output in ACTS {
-            for (rows, inter, limit, weighted) in [(6, 33, 1.0, true), (1, 1, 10.0, false), (4, 130, 0.5, true), (9, 64, 10.0, false)] {
+            for (rows, inter, limit, weighted) in
+                [(6, 33, 1.0, true), (1, 1, 10.0, false), (4, 130, 0.5, true), (9, 64, 10.0, false)]
+            {
                 let d = Swiglu { rows, inter, limit, weighted, input: act, output };
                 for data in [Data::Normal, Data::Wide, Data::Small] {
                     list.add(d, data, Layout::Dense, None, true);
@@ -22,7 +24,9 @@ pub(super) fn add(list: &mut List) {
                 list.add(d, Data::Normal, Layout::Apart, None, false);
             }
         }
-        for (w13, w2) in [(WEIGHTS[1], WEIGHTS[0]), (WEIGHTS[1], WEIGHTS[1]), (WEIGHTS[2], WEIGHTS[2]), (WEIGHTS[3], WEIGHTS[3])] {
+        for (w13, w2) in
+            [(WEIGHTS[1], WEIGHTS[0]), (WEIGHTS[1], WEIGHTS[1]), (WEIGHTS[2], WEIGHTS[2]), (WEIGHTS[3], WEIGHTS[3])]
+        {
             for a_quant in [ActQuant::None, ActQuant::F8G128] {
                 mlp(list, w13, w2, a_quant, act);
                 experts(list, w13, w2, a_quant, act);
@@ -37,9 +41,15 @@ fn route(list: &mut List, act: DType) {
         for routing in [Routing::Scored, Routing::Hash(7)] {
             for (width, experts, choices, scale) in [(48, 9, 3, 1.5), (33, 17, 6, 2.5), (8, 2, 1, 1.0)] {
                 let gate = if experts == 17 { DType::F32 } else { DType::BF16 };
-                let d = Route { rows: step.rows, width, experts, choices, routing, scale, gate, act, with_logits: true };
+                let d =
+                    Route { rows: step.rows, width, experts, choices, routing, scale, gate, act, with_logits: true };
                 list.step(d, Data::Normal, step, experts != 2);
-                list.step(Route { with_logits: false, ..d }, if experts == 17 { Data::Whole } else { Data::Wide }, step, false);
+                list.step(
+                    Route { with_logits: false, ..d },
+                    if experts == 17 { Data::Whole } else { Data::Wide },
+                    step,
+                    false,
+                );
             }
         }
     }
@@ -61,7 +71,13 @@ fn mlp(list: &mut List, w13: WeightFormat, w2: WeightFormat, a_quant: ActQuant, 
         }
     }
     let (_, width, inter) = sizes[0];
-    list.add(Mlp { rows: 3, width, inter, w13, w2, limit: 1.0, a_quant, act }, Data::Normal, Layout::Apart, None, false);
+    list.add(
+        Mlp { rows: 3, width, inter, w13, w2, limit: 1.0, a_quant, act },
+        Data::Normal,
+        Layout::Apart,
+        None,
+        false,
+    );
     if a_quant == ActQuant::None {
         let d = Mlp { rows: 1, width: 4096, inter: 256, w13, w2, limit: 10.0, a_quant, act };
         list.add(d, Data::Normal, Layout::Dense, None, false);
@@ -73,15 +89,42 @@ fn experts(list: &mut List, w13: WeightFormat, w2: WeightFormat, a_quant: ActQua
     let (width, inter) = if whole { (128, 128) } else { (40, 33) };
     for (rows, choices, first, local) in [(6, 2, 0, 4), (1, 1, 0, 1), (17, 3, 2, 5)] {
         for accumulate in [false, true] {
-            let d = Experts { rows, width, inter, choices, first, local, w13, w2, limit: 1.0, a_quant, act, accumulate };
+            let d =
+                Experts { rows, width, inter, choices, first, local, w13, w2, limit: 1.0, a_quant, act, accumulate };
             list.add(d, Data::Normal, Layout::Dense, None, rows == 6);
         }
-        let d = Experts { rows, width, inter, choices, first, local, w13, w2, limit: 10.0, a_quant, act, accumulate: false };
+        let d = Experts {
+            rows,
+            width,
+            inter,
+            choices,
+            first,
+            local,
+            w13,
+            w2,
+            limit: 10.0,
+            a_quant,
+            act,
+            accumulate: false,
+        };
         list.add(d, Data::Wide, Layout::Dense, None, false);
     }
     if a_quant == ActQuant::None {
         let (rows, width, inter, choices, local) = (2, 4096, 128, 2, 3);
-        let d = Experts { rows, width, inter, choices, first: 0, local, w13, w2, limit: 10.0, a_quant, act, accumulate: false };
+        let d = Experts {
+            rows,
+            width,
+            inter,
+            choices,
+            first: 0,
+            local,
+            w13,
+            w2,
+            limit: 10.0,
+            a_quant,
+            act,
+            accumulate: false,
+        };
         list.add(d, Data::Normal, Layout::Dense, None, false);
     }
 }

@@ -19,7 +19,13 @@ pub(super) fn add(list: &mut List) {
         for act in ACTS {
             // A cached key row without its rotated channels, and an indexer row.
             let (width, group) = if kind == QuantKind::F8E4M3 { (448, 64) } else { (128, 32) };
-            list.add(Qdq { rows: 2, heads: 1, width, group, kind, dtype: act }, Data::Normal, Layout::Dense, None, false);
+            list.add(
+                Qdq { rows: 2, heads: 1, width, group, kind, dtype: act },
+                Data::Normal,
+                Layout::Dense,
+                None,
+                false,
+            );
             for (rows, width, group) in [(3, 256, 128), (1, 128, 128), (7, 64, 32)] {
                 let d = Quantize { rows, width, group, kind, input: act };
                 let data = if rows == 7 { Data::Wide } else { Data::Normal };

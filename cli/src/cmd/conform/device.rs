@@ -1,0 +1,143 @@
+//! The device to judge: a backend of this build, or a plug-in.
+
+use crate::failure::Failure;
+use clap::Args;
+use omnihal::{Backend, Device, Probe, Result};
+use omnihal_abi::{LoadOptions, ProbeCommand};
+use omnihal_conformance::Target;
+use omnihal_conformance::report::{DeviceFacts, PluginFacts};
+use omnihal_runtime::registry::Registry;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time that opening a plug-in's device may take: drivers that load firmware need seconds.
+const PROBE_TIME: Duration = Duration::from_secs(60);
+
+/// Which device to judge.
+#[derive(Args, Clone, Debug)]
+pub struct DeviceArgs {
+    /// Backend of this build, or backend:index
+    #[arg(long, value_name = "NAME", default_value = "cpu", conflicts_with = "plugin")]
+    pub backend: String,
+    /// Plug-in: a vendor's shared library
+    #[arg(long, value_name = "PATH")]
+    pub plugin: Option<PathBuf>,
+    /// Index of the plug-in's device
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "plugin")]
+    pub device: usize,
+    /// Judge the backend through the C table that a plug-in would have
+    #[arg(long, conflicts_with = "plugin")]
+    pub through_table: bool,
+}
+
+/// One backend out of the registry.
+struct Registered {
+    registry: Registry,
+    name: &'static str,
+}
+
+impl Backend for Registered {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn probe(&self) -> Result<Probe> {
+        self.registry.get(self.name)?.probe()
+    }
+
+    fn open(&self, index: usize) -> Result<Arc<dyn Device>> {
+        self.registry.get(self.name)?.open(index)
+    }
+}
+
+/// A backend of this build by `name` or `name:index`.
+fn registered(text: &str) -> std::result::Result<(Registered, usize), Failure> {
+    let registry = omnihal_backends::registry();
+    let (name, index) = text.split_once(':').unwrap_or((text, "0"));
+    let index = index.parse().map_err(|_| {
+        Failure::input(format!("device `{text}` has index `{index}`, expected a number, as in `cpu:0`"))
+    })?;
+    let name =
+        registry.get(name).map_err(|e| Failure::input(format!("{}; see `omnihal devices`", e.message())))?.name();
+    Ok((Registered { registry, name }, index))
+}
+
+impl DeviceArgs {
+    /// The same device on a worker's command line.
+    pub fn to_command(&self, command: &mut Command) {
+        match &self.plugin {
+            Some(path) => {
+                command.arg("--plugin").arg(path).arg("--device").arg(self.device.to_string());
+            }
+            None => {
+                command.arg("--backend").arg(&self.backend);
+            }
+        }
+        if self.through_table {
+            command.arg("--through-table");
+        }
+    }
+
+    /// The same device as a person types it.
+    pub fn to_words(&self) -> String {
+        let table = if self.through_table { " --through-table" } else { "" };
+        match &self.plugin {
+            Some(path) if self.device == 0 => format!("--plugin '{}'", path.display()),
+            Some(path) => format!("--plugin '{}' --device {}", path.display(), self.device),
+            None => format!("--backend {}{table}", self.backend),
+        }
+    }
+
+    /// The plug-in's full path.
+    fn full_path(path: &Path) -> std::result::Result<PathBuf, Failure> {
+        path.canonicalize().map_err(|e| Failure::input(format!("--plugin {}: {e}", path.display())))
+    }
+
+    /// Opens the device in this process. Only a worker, or a command that may die with it, should.
+    pub fn open(&self) -> std::result::Result<(Target, DeviceFacts), Failure> {
+        let Some(path) = &self.plugin else {
+            let (backend, index) = registered(&self.backend)?;
+            if !self.through_table {
+                return Ok(with_facts(Target::open(Arc::new(backend), index)?, None, None));
+            }
+            let imported = omnihal_abi::through_table_with(Box::new(backend), omnihal_abi::Importer::new())?;
+            let (abi, fallbacks) = (imported.abi(), imported.fallbacks());
+            let target = Target::open(Arc::new(imported), index)?.watching(fallbacks);
+            return Ok(with_facts(target, Some(abi), None));
+        };
+        let path = Self::full_path(path)?;
+        let loaded = omnihal_abi::load(&path, &LoadOptions::default()).map_err(Failure::device)?;
+        let (abi, fallbacks) = (loaded.backend.abi(), loaded.backend.fallbacks());
+        let bytes = std::fs::read(&path).map_err(|e| Failure::input(format!("{}: {e}", path.display())))?;
+        let sha256 = omnihal_conformance::judge::hex(&Sha256::digest(&bytes));
+        let plugin = PluginFacts { path: path.display().to_string(), sha256 };
+        let target = Target::open(Arc::new(loaded.backend), self.device)?.watching(fallbacks);
+        Ok(with_facts(target, Some(abi), Some(plugin)))
+    }
+
+    /// Tries a plug-in in a child process first, so that a broken one gets a clear word.
+    pub fn probe(&self) -> std::result::Result<(), Failure> {
+        let Some(path) = &self.plugin else { return registered(&self.backend).map(|_| ()) };
+        let path = Self::full_path(path)?;
+        let program = std::env::current_exe().map_err(Failure::device)?;
+        probe_command(program).run(&path).map(|_| ()).map_err(Failure::device)
+    }
+}
+
+/// How this program tries a plug-in in a child process.
+pub fn probe_command(program: PathBuf) -> ProbeCommand {
+    ProbeCommand { program, args: vec!["plugin-probe".into()], limit: PROBE_TIME }
+}
+
+fn with_facts(target: Target, abi: Option<(u32, u32)>, plugin: Option<PluginFacts>) -> (Target, DeviceFacts) {
+    let device = target.device();
+    let mut facts = DeviceFacts::new(device.info(), device.caps());
+    facts.abi = abi.map(|(major, minor)| format!("{major}.{minor}"));
+    facts.plugin = plugin;
+    // A loopback library says so itself, in its name or in the name of its device (docs/conformance.md).
+    facts.stand_in = facts.name.contains("stand-in") || facts.backend.starts_with("fake_");
+    (target, facts)
+}

@@ -1,0 +1,67 @@
+//! The kill table as Markdown: `ci/kill-table` puts it into docs/conformance.md.
+#![allow(missing_docs)]
+
+#[path = "../tests/kill_table/table.rs"]
+mod table;
+
+use std::process::ExitCode;
+use table::{Row, families, rate, rows};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let seeds: usize = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(50);
+    let prefix = args.get(2).map_or("", String::as_str);
+    let rows = rows(prefix, seeds, |row| {
+        let by = row.by.as_deref().unwrap_or("-");
+        let by: String = by.chars().take(220).collect();
+        eprintln!("{:<8} {}/{} {:<52} {by}", verdict(row), row.caught, row.seeds, row.variant.id);
+    });
+    print(&rows, seeds);
+    let good = families(&rows).iter().all(|f| {
+        let (killed, all) = rate(&rows, f);
+        killed * 100 >= all * 95
+    });
+    let honest = rows.iter().all(|r| r.planted() || r.caught == 0);
+    if good && honest { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn verdict(row: &Row) -> &'static str {
+    match (row.planted(), row.caught) {
+        (true, n) if n == row.seeds => "killed",
+        (true, _) if row.variant.equivalent.is_some() => "equal",
+        (true, _) => "SURVIVES",
+        (false, 0) => "honest",
+        (false, _) => "FLAGGED",
+    }
+}
+
+fn print(rows: &[Row], seeds: usize) {
+    println!(
+        "| family | planted | caught under all {seeds} seeds | equal to the original | honest variants | of these flagged |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for family in families(rows) {
+        let (killed, all) = rate(rows, family);
+        let of = || rows.iter().filter(|r| r.family() == family);
+        let equal = of().filter(|r| r.planted() && r.variant.equivalent.is_some()).count();
+        let honest = of().filter(|r| !r.planted()).count();
+        let flagged = of().filter(|r| !r.planted() && r.caught > 0).count();
+        println!("| {family} | {} | {killed} of {all} | {equal} | {honest} | {flagged} |", all + equal);
+    }
+    println!("\n| mistake | what it is | caught | first by |\n|---|---|---|---|");
+    for row in rows.iter().filter(|r| r.planted()) {
+        let by = match (&row.by, row.variant.equivalent) {
+            (Some(by), _) => by.split(": ").nth(1).unwrap_or(by).replace('|', "/"),
+            (None, Some(why)) => format!("equal to the original: {why}"),
+            (None, None) => "-".to_owned(),
+        };
+        println!(
+            "| `{}` | {} | {}/{} | {} |",
+            row.variant.id,
+            row.variant.what.replace('|', "/"),
+            row.caught,
+            row.seeds,
+            by
+        );
+    }
+}

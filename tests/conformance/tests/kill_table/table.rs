@@ -1,0 +1,115 @@
+//! Which planted mistakes the must-pass cases catch, and whether honest devices pass.
+
+use omnihal::{Device, OpKind};
+use omnihal_conformance::case::Case;
+use omnihal_conformance::run::{self, Options};
+use omnihal_conformance::script::{self, Script};
+use omnihal_conformance::{Outcome, Profile, Target, cases};
+use omnihal_mutants::{Class, Variant, VariantsBackend};
+use std::sync::Arc;
+
+/// What became of one variant over all seeds.
+pub struct Row {
+    pub variant: &'static Variant,
+    /// Seeds under which some case failed.
+    pub caught: usize,
+    pub seeds: usize,
+    /// The first case that failed, and why.
+    pub by: Option<String>,
+}
+
+impl Row {
+    pub fn family(&self) -> &'static str {
+        self.variant.id.split('.').next().unwrap_or_default()
+    }
+
+    pub fn planted(&self) -> bool {
+        matches!(self.variant.class, Class::Planted)
+    }
+
+    /// Caught under every seed.
+    pub fn killed(&self) -> bool {
+        self.caught == self.seeds
+    }
+}
+
+/// Variants whose ids start with `prefix`, each under seeds `0..seeds`.
+pub fn rows(prefix: &str, seeds: usize, mut each: impl FnMut(&Row)) -> Vec<Row> {
+    let all = cases::all();
+    let scripts: Vec<Script> = script::all().into_iter().filter(|s| s.profile == Profile::Runtime && s.quick).collect();
+    let variants = omnihal_mutants::all().into_iter().filter(|v| v.id.starts_with(prefix));
+    let mut rows = Vec::new();
+    for variant in variants {
+        let row = match variant.ops {
+            [] => of_scripts(variant, &scripts, seeds.min(MAX_SCRIPT_SEEDS)),
+            ops => of_cases(variant, &own(&all, ops), seeds),
+        };
+        each(&row);
+        rows.push(row);
+    }
+    rows
+}
+
+/// Scripts look at times and orders; their random numbers decide little.
+const MAX_SCRIPT_SEEDS: usize = 2;
+
+/// The cases of some operators, short ones first: most mistakes show at once.
+fn own<'a>(all: &'a [Case], ops: &[OpKind]) -> Vec<&'a Case> {
+    let mut own: Vec<&Case> = all.iter().filter(|c| ops.contains(&c.op.kind())).collect();
+    own.sort_by_key(|c| !c.quick);
+    own
+}
+
+fn of_cases(variant: &'static Variant, cases: &[&Case], seeds: usize) -> Row {
+    let mut row = Row { variant, caught: 0, seeds, by: None };
+    for salt in 0..seeds as u64 {
+        // A device of its own for each seed: some mistakes show in what an earlier run left behind.
+        let device = omnihal_mutants::device(Some(variant));
+        if let Some(by) = first_failure(&device, cases, salt) {
+            row.caught += 1;
+            row.by.get_or_insert(by);
+        }
+    }
+    row
+}
+
+fn first_failure(device: &Arc<dyn Device>, cases: &[&Case], salt: u64) -> Option<String> {
+    cases.iter().find_map(|case| {
+        let result = run::run(&**device, case, Options { salt, brief: false });
+        (result.outcome != Outcome::Pass).then(|| format!("{}: {}", result.id, result.message.unwrap_or_default()))
+    })
+}
+
+fn of_scripts(variant: &'static Variant, scripts: &[Script], seeds: usize) -> Row {
+    let mut row = Row { variant, caught: 0, seeds, by: None };
+    for seed in 0..seeds as u64 {
+        let failed = scripts.iter().find_map(|script| {
+            let target = match Target::open(Arc::new(VariantsBackend(Some(variant))), 0) {
+                Ok(target) => target,
+                Err(error) => return Some(format!("open: {error}")),
+            };
+            let result = script.judge(&target, seed);
+            (result.outcome != Outcome::Pass).then(|| format!("{}: {}", result.id, result.message.unwrap_or_default()))
+        });
+        if let Some(by) = failed {
+            row.caught += 1;
+            row.by.get_or_insert(by);
+        }
+    }
+    row
+}
+
+/// Planted and caught mistakes of a family, those that no legal input can show left out.
+pub fn rate(rows: &[Row], family: &str) -> (usize, usize) {
+    let of = || rows.iter().filter(|r| r.family() == family && r.planted() && r.variant.equivalent.is_none());
+    (of().filter(|r| r.killed()).count(), of().count())
+}
+
+/// The families, in the order of their variants.
+pub fn families(rows: &[Row]) -> Vec<&'static str> {
+    let mut families: Vec<&str> = rows.iter().map(Row::family).collect();
+    families.dedup();
+    families.sort_unstable();
+    families.dedup();
+    families
+}
