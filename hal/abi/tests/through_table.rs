@@ -9,6 +9,7 @@ use omnihal_abi::through_table;
 use omnihal_cpu::CpuBackend;
 use omnihal_null::NullBackend;
 use omnihal_reference::ReferenceBackend;
+use omnihal_runtime::layers::validate;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -175,4 +176,13 @@ fn threads_share_a_device_and_its_plans() {
             });
         }
     });
+}
+
+#[test]
+fn layers_work_over_a_device_behind_the_table() {
+    let (direct, table) = pair(|| Box::new(CpuBackend));
+    let checked = validate(table);
+    for op in every_op().iter().filter(|op| direct.supports(op) == Support::Native) {
+        assert_eq!(run(&*direct, op), run(&*checked, op), "{op:?}");
+    }
 }
