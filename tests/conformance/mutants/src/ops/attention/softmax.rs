@@ -53,12 +53,12 @@ fn weights(call: &Call<'_>, math: &Math, d: &Sparse, logits: &[f32], sink: f32) 
         () if call.is("attention.sink_twice") => 2.0 * share,
         () => share,
     };
-    let counted: Vec<f32> = if call.is("attention.denominator_of_rounded") {
-        weights.iter().map(|&w| round_to(d.act, w)).collect()
+    let total = if call.is("attention.denominator_summed_in_bf16") {
+        weights.iter().fold(0.0, |sum, &w| round_to(d.act, sum + w))
     } else {
-        weights.clone()
+        math.sum(&weights)
     };
-    (weights, math.sum(&counted) + share)
+    (weights, total + share)
 }
 
 /// A part of the keys: its maximum, the sum of its exponentials, its weighted sum.

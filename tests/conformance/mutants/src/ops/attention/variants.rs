@@ -10,6 +10,9 @@ const READ_Q: &[OpKind] = &[AttentionQuery, AttentionSparse];
 const NORMED: &[OpKind] = &[AttentionLatent, AttentionQuery];
 const ALL: &[OpKind] = &[AttentionLatent, AttentionQuery, AttentionSparse];
 
+/// Why no input shows a kernel that forgets the strides of state or of the step table.
+const OWNED: &str = "rings, pools and step columns are the engine's own, which lays them out without gaps";
+
 /// The variants of this family.
 pub const VARIANTS: &[Variant] = &[
     Variant::honest("attention.backward_sums", ALL, "adds from the last term to the first"),
@@ -71,10 +74,15 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("attention.history_from_neighbour_rows", SPARSE, "takes the rows before a chunk for its history"),
     Variant::planted("attention.ring_wraps_at_window", SPARSE, "addresses the ring modulo the window"),
     Variant::planted("attention.ring_of_sequence_number", SPARSE, "takes a sequence's number for its slot"),
-    Variant::planted("attention.ring_stride_ignored", SPARSE, "reads rings as if they had no gaps"),
+    Variant::equivalent("attention.ring_stride_ignored", SPARSE, "reads rings as if they had no gaps", OWNED),
     Variant::planted("attention.kv_stride_ignored", SPARSE, "reads keys of this step as if their rows had no gaps"),
-    Variant::planted("attention.pool_stride_ignored", SPARSE, "reads pages as if they had no gaps"),
-    Variant::planted("attention.table_stride_ignored", SPARSE, "reads page tables as if their rows had no gaps"),
+    Variant::equivalent("attention.pool_stride_ignored", SPARSE, "reads pages as if they had no gaps", OWNED),
+    Variant::equivalent(
+        "attention.table_stride_ignored",
+        SPARSE,
+        "reads page tables as if their rows had no gaps",
+        OWNED,
+    ),
     Variant::planted("attention.entry_visible_early", SPARSE, "sees an entry whose window has not closed"),
     Variant::planted("attention.entry_visible_late", SPARSE, "does not see the entry that the row itself completes"),
     Variant::planted(
@@ -114,7 +122,11 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("attention.sink_twice", SPARSE, "adds the sink twice"),
     Variant::planted("attention.sink_scaled", SPARSE, "multiplies the sink by the factor of the logits"),
     Variant::planted("attention.sink_of_first_head", SPARSE, "uses the sink of head 0 for all"),
-    Variant::planted("attention.denominator_of_rounded", SPARSE, "adds up rounded exponentials for the denominator"),
+    Variant::planted(
+        "attention.denominator_summed_in_bf16",
+        SPARSE,
+        "keeps the denominator in BF16 when activations are",
+    ),
     Variant::planted(
         "attention.rescaling_missing",
         SPARSE,

@@ -69,7 +69,12 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("indexer.weights_transposed", SELECT, "reads head weights by head, then row"),
     Variant::planted("indexer.scored_query_stride_ignored", SELECT, "reads queries as if their rows had no gaps"),
     Variant::planted("indexer.weight_stride_ignored", SELECT, "reads head weights as if their rows had no gaps"),
-    Variant::planted("indexer.pool_stride_ignored", SELECT, "reads pages as if they had no gaps"),
+    Variant::equivalent(
+        "indexer.pool_stride_ignored",
+        SELECT,
+        "reads pages as if they had no gaps",
+        "pools are the engine's own, which lays them out without gaps",
+    ),
     Variant::planted(
         "indexer.first_scale_for_all_groups",
         SELECT,
