@@ -78,8 +78,8 @@ fn full(out: &mut String, report: &Report, case: &CaseResult) {
         None => text(out, case.message.as_deref().unwrap_or("no message")),
     }
     if case.findings.len() > 1 {
-        let _ = write!(out, "<details><summary>{} more findings</summary><ul>", case.findings.len() - 1);
-        for finding in case.findings.iter().skip(1) {
+        let _ = write!(out, "<details><summary>Every finding ({})</summary><ul>", case.findings.len());
+        for finding in &case.findings {
             let _ = write!(out, "<li>{}</li>", Escaped(&cut(&finding.to_string())));
         }
         out.push_str("</ul></details>");
