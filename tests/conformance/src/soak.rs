@@ -23,6 +23,9 @@ pub const SCRIPTS: &[Script] = &[
 /// Steps between two looks at the state.
 const LOOK: usize = 50;
 
+/// Growth of the memory in use on the device that is no leak: others may use it too.
+const DEVICE_SLACK: u64 = 256 << 20;
+
 /// What every step uses again.
 struct Program {
     rig: Rig,
@@ -86,6 +89,7 @@ fn soak(target: &Target, seed: u64, times: usize) -> Result<Verdict> {
     let mut notes = Notes::default();
     let mut random = Random::new(seed);
     let mut program = Program::new(target, &mut random)?;
+    let before = target.device().memory_in_use();
     flat(&mut notes, "a step", times, |step, notes| {
         program.step(&mut random)?;
         if step % LOOK == 0 || step + 1 == times {
@@ -93,5 +97,10 @@ fn soak(target: &Target, seed: u64, times: usize) -> Result<Verdict> {
         }
         Ok(())
     })?;
+    if let (Some(before), Some(after)) = (before, target.device().memory_in_use()) {
+        notes.rule(after < before + DEVICE_SLACK, || {
+            format!("{before} bytes of device memory were in use, {after} are after {times} steps")
+        });
+    }
     notes.verdict()
 }

@@ -214,13 +214,21 @@ fn imported(target: &Target, seed: u64) -> Result<Verdict> {
 /// Most that a device whose memory is the host's is asked for: it may have no limit of its own, and the host must not swap.
 const HOST_LIMIT: usize = 5 << 28;
 
+/// The same for a device that does not tell how much it has.
+const UNTOLD_LIMIT: usize = 4 << 30;
+
 /// Allocates until the device refuses, frees everything, and goes on.
 fn exhausted(target: &Target, _: u64) -> Result<Verdict> {
     let mut notes = Notes::default();
     let device = target.reopen()?;
     let host = device.caps().host_addressable;
-    let memory = device.info().memory.map_or(usize::MAX, |m| m as usize);
-    let (piece, limit) = if host { (128 << 20, HOST_LIMIT.min(memory / 4)) } else { (1 << 30, memory) };
+    let memory = device.info().memory.map(|m| m as usize);
+    let (piece, limit) = match memory {
+        _ if host => (128 << 20, memory.map_or(HOST_LIMIT, |m| HOST_LIMIT.min(m / 4))),
+        Some(memory) => (1 << 30, memory),
+        // Who knows whose memory it is.
+        None => (256 << 20, UNTOLD_LIMIT),
+    };
     for round in 0..2 {
         let (held, refusal) = take_all(&device, piece, limit);
         match refusal {
@@ -232,7 +240,7 @@ fn exhausted(target: &Target, _: u64) -> Result<Verdict> {
                 device.alloc(1 << 60, MemoryKind::Device).map(|_| ()),
                 &[ErrorKind::OutOfMemory],
             ),
-            None => notes.rule(false, || format!("{} bytes were given, of {memory}", held.len() * piece)),
+            None => notes.rule(memory.is_none(), || format!("{} bytes were given, of {memory:?}", held.len() * piece)),
         }
         let kept = held.len();
         drop(held);
