@@ -27,7 +27,7 @@ const SLOW: [&str; 12] = [
 /// Pause before each call. Streams of one device differ, so that one is ahead of the other.
 pub fn lag(variant: Option<&'static Variant>, ordinal: usize) -> Duration {
     match variant {
-        Some(v) if SLOW.contains(&v.id) => Duration::from_millis(if ordinal % 2 == 0 { 4 } else { 1 }),
+        Some(v) if SLOW.contains(&v.id) => Duration::from_micros(if ordinal % 2 == 0 { 400 } else { 50 }),
         _ => Duration::ZERO,
     }
 }
@@ -42,7 +42,7 @@ const fn planted(id: &'static str, what: &'static str) -> Variant {
 
 /// The variants of streams, events, graphs and memory.
 pub const VARIANTS: &[Variant] = &[
-    honest("stream.slow_engine", "each call starts some milliseconds late"),
+    honest("stream.slow_engine", "each call starts a little late"),
     honest("stream.runs_at_once", "each call is waited for before it returns"),
     honest("stream.without_graphs", "captures are refused, and the caps say so"),
     planted("stream.wait_is_ignored", "a stream does not wait for events"),
