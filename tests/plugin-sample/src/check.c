@@ -61,6 +61,12 @@ void want_float(refusal *no, const char *field, ohal_dtype dtype) {
     }
 }
 
+void want_float_or_index(refusal *no, const char *field, ohal_dtype dtype) {
+    if (!dtype_is_float(dtype) && dtype != OHAL_DTYPE_I32) {
+        deny(no, OHAL_ERROR_UNSUPPORTED, "field `%s` is type %u, this plug-in maps F32 (0), F16 (1), BF16 (2) and I32 (9)", field, dtype);
+    }
+}
+
 void want_dtype(refusal *no, const char *field, ohal_dtype dtype) {
     want_word(no, field, dtype, OHAL_DTYPE_BOOL);
 }

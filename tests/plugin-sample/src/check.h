@@ -29,6 +29,9 @@ void want_word(refusal *no, const char *field, uint32_t value, uint32_t last);
 // F32, F16 or BF16.
 void want_float(refusal *no, const char *field, ohal_dtype dtype);
 
+// F32, F16, BF16 or I32: what element-wise operators take, since positions and counts are computed with too.
+void want_float_or_index(refusal *no, const char *field, ohal_dtype dtype);
+
 // Any element type.
 void want_dtype(refusal *no, const char *field, ohal_dtype dtype);
 

@@ -2,7 +2,7 @@
 
 #include "number.h"
 
-#include <stddef.h>
+#include <math.h>
 
 static line line_at(const ohal_view *view, uint64_t first, uint64_t step) {
     // The device's addresses are host pointers.
@@ -138,8 +138,10 @@ void line_store(line l, uint64_t count, const float *values) {
             memcpy(to + i * l.step * 2, &code, 2);
         }
     } else {
+        // Only a cast drops a fraction; a computed index is rounded like any other result.
+        const bool index = l.dtype == OHAL_DTYPE_I32;
         for (uint64_t i = 0; i < count; i++) {
-            line_set_code(l, i, encode(l.dtype, values[i]));
+            line_set_code(l, i, encode(l.dtype, index ? rintf(values[i]) : values[i]));
         }
     }
 }

@@ -23,8 +23,8 @@ static void check_unary(const any_desc *desc, refusal *no) {
     want_number(no, "beta", d->beta);
     want_number(no, "gamma", d->gamma);
     want_number(no, "delta", d->delta);
-    want_float(no, "input", d->input);
-    want_float(no, "output", d->output);
+    want_float_or_index(no, "input", d->input);
+    want_float_or_index(no, "output", d->output);
 }
 
 // log(1 + e^x) is x to the last bit above 20, where e^x would soon leave the range of a float (deepseek-v4.md 6).
@@ -76,9 +76,9 @@ static void check_binary(const any_desc *desc, refusal *no) {
     want_word(no, "arith", d->arith, OHAL_ARITH_MAX);
     want_number(no, "eps", d->eps);
     want_number(no, "scale", d->scale);
-    want_float(no, "a", d->a);
-    want_float(no, "b", d->b);
-    want_float(no, "output", d->output);
+    want_float_or_index(no, "a", d->a);
+    want_float_or_index(no, "b", d->b);
+    want_float_or_index(no, "output", d->output);
 }
 
 static float arithmetic(const ohal_elementwise_binary_desc *d, float a, float b) {

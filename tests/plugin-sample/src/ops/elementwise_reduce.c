@@ -24,8 +24,8 @@ static void check_reduce(const any_desc *desc, refusal *no) {
     want_size(no, "post", d->post);
     want_word(no, "op", d->op, OHAL_REDUCTION_MEAN_SQUARE);
     want_number(no, "alpha", d->alpha);
-    want_float(no, "input", d->input);
-    want_float(no, "output", d->output);
+    want_float_or_index(no, "input", d->input);
+    want_float_or_index(no, "output", d->output);
     want_elements(no, "x", d->pre, d->len, d->post);
 }
 
