@@ -26,11 +26,6 @@ line middle_of_3d(const ohal_view *view, uint64_t i, uint64_t k) {
     return line_at(view, i * view->strides[0] + k * view->strides[2], view->strides[1]);
 }
 
-line line_from(line l, uint64_t from) {
-    l.first += from * l.step;
-    return l;
-}
-
 uint64_t shape_lines(const ohal_shape *shape) {
     uint64_t lines = 1;
     for (uint32_t axis = 0; axis + 1 < shape->rank; axis++) {
