@@ -12,12 +12,7 @@ static const ohal_host *host;
 enum { OBJECT_ALIGN = 16 };
 
 bool host_take(const ohal_host *given) {
-    if (given == NULL || given->magic != OHAL_HOST_MAGIC || !HAS(ohal_host, given, error_create)) {
-        return false;
-    }
-    if (given->abi_major != OHAL_ABI_MAJOR) {
-        static const char why[] = "the sample plug-in speaks version 0 of the interface, this host another: use a plug-in built for it";
-        given->log(given, OHAL_LOG_ERROR, text_of(why));
+    if (given == NULL || given->magic != OHAL_HOST_MAGIC || given->abi_major != OHAL_ABI_MAJOR || !HAS(ohal_host, given, error_create)) {
         return false;
     }
     host = given;

@@ -47,7 +47,7 @@ typedef struct failure {
     char text[TEXT_SIZE];
 } failure;
 
-// Remembers the host. False if it is one that this plug-in cannot work with; then nothing can be logged either.
+// Remembers the host. False if it is one that this plug-in cannot work with: none, or of another major version, whose functions may be any.
 bool host_take(const ohal_host *host);
 
 // Zeroed memory of the host for an object; NULL if there is none.
