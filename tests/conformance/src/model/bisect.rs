@@ -141,6 +141,18 @@ impl Session {
         tensors
     }
 
+    /// While weights are loaded, what is made of a named tensor has its name.
+    fn follow_copies(&mut self, call: &Call<'_>, tensors: &[String]) {
+        let (Phase::Load, Some(name)) = (self.phase, tensors.first()) else { return };
+        let types = call.op().arg_types();
+        for (view, arg) in call.views.iter().zip(&types) {
+            if let (Some(view), true) = (view, arg.role != omnihal::op::Role::Read) {
+                let mem = Mem { addr: view.addr(), len: view.extent_bytes() };
+                self.places.insert(mem, &name.as_str().into());
+            }
+        }
+    }
+
     fn note(&mut self, call: &Call<'_>, compared: Compared, tensors: Vec<String>) {
         let op = call.op();
         let name = op.kind().name();
@@ -193,20 +205,6 @@ impl Watch for Session {
     fn written(&mut self, mem: Mem) {
         if self.phase == Phase::Load {
             self.places.written(mem);
-        }
-    }
-}
-
-impl Session {
-    /// While weights are loaded, what is made of a named tensor has its name.
-    fn follow_copies(&mut self, call: &Call<'_>, tensors: &[String]) {
-        let (Phase::Load, Some(name)) = (self.phase, tensors.first()) else { return };
-        let types = call.op().arg_types();
-        for (view, arg) in call.views.iter().zip(&types) {
-            if let (Some(view), true) = (view, arg.role != omnihal::op::Role::Read) {
-                let mem = Mem { addr: view.addr(), len: view.extent_bytes() };
-                self.places.insert(mem, &name.as_str().into());
-            }
         }
     }
 }
@@ -290,15 +288,16 @@ pub(super) fn load(
     let engine = Engine::load(tapped, checkpoint, options, &mut |p| lock(session).places.named(p.name))?;
     let mut session = lock(session);
     session.places.unnamed();
-    let last = std::iter::once(&engine.pools().last);
-    let blocks = engine.pools().blocks.iter().enumerate();
-    let states = blocks.map(|(i, block)| (i, block.slot_tensors().into_iter().chain(block.page_tensors())));
+    let pools = engine.pools();
     let backbone = checkpoint.config().blocks.len();
-    for (i, views) in states {
+    for (i, block) in pools.blocks.iter().enumerate() {
         let part = if i < backbone { format!("layers.{i}.state") } else { format!("mtp.{}.state", i - backbone) };
-        views.for_each(|view| session.places.insert(view.mem, &part.as_str().into()));
+        block
+            .slot_tensors()
+            .chain(block.page_tensors())
+            .for_each(|v| session.places.insert(v.mem, &part.as_str().into()));
     }
-    last.for_each(|view| session.places.insert(view.mem, &"embed.state".into()));
+    session.places.insert(pools.last.mem, &"embed.state".into());
     drop(session);
     Ok(engine)
 }

@@ -87,7 +87,10 @@ impl Comparator {
         for (slab, at, guard) in touched(image, POISON[0], &slabs) {
             let name = image.tensor_of(slab).map_or("scales", |t| t.name);
             let (check, text) = match guard {
-                true => (Check::Guards, format!("byte {at} of its allocation, which belongs to no element, was overwritten")),
+                true => (
+                    Check::Guards,
+                    format!("byte {at} of its allocation, which belongs to no element, was overwritten"),
+                ),
                 false => (Check::Inputs, format!("byte {at} of an input was changed")),
             };
             findings.push(Finding::new(check, text).in_arg(name));

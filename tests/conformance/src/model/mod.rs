@@ -13,5 +13,5 @@ mod whole;
 
 pub use bisect::{OnProgress, Options, Phase, Progress, bisect};
 pub use compare::{Comparator, Compared, Element};
-pub use scripts::SCRIPTS;
 pub use report::{Composed, Failure, OperatorRow, Report};
+pub use scripts::SCRIPTS;

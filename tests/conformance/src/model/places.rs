@@ -38,8 +38,13 @@ impl Places {
             return;
         }
         let (start, end) = (mem.addr, mem.addr + mem.len as u64);
-        let stale: Vec<u64> =
-            self.ranges.range(..end).rev().take_while(|(_, (last, _))| *last > start).map(|(first, _)| *first).collect();
+        let stale: Vec<u64> = self
+            .ranges
+            .range(..end)
+            .rev()
+            .take_while(|(_, (last, _))| *last > start)
+            .map(|(first, _)| *first)
+            .collect();
         stale.iter().for_each(|first| drop(self.ranges.remove(first)));
         self.ranges.insert(start, (end, Arc::clone(name)));
     }

@@ -1,8 +1,10 @@
 //! Running the demo model on a device: which profile runs it how, and logits along several ways.
 
 use super::demo::{Stored, checkpoint};
-use omnihal::{Buffer, Caps, DType, Device, DeviceInfo, Error, Event, Mem, MemoryKind, Op, Plan, Result, Stream, Support};
-use omnihal::{View, WeightDesc, WeightForm};
+use omnihal::{
+    Accumulation, Buffer, Caps, DType, Device, DeviceInfo, Error, Event, Mem, MemoryKind, Op, Plan, Result, Stream,
+    Support, View, WeightDesc, WeightForm,
+};
 use omnihal_deepseek::demo;
 use omnihal_deepseek::engine::{Engine, EngineOptions, Feed, Want};
 use omnihal_deepseek::error::ModelError;
@@ -10,6 +12,7 @@ use omnihal_runtime::TierLimit;
 use omnihal_runtime::soft_graph::with_graphs;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// How a profile runs the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +42,10 @@ impl Kind {
     }
 
     /// The demo on a device.
-    pub fn engine(self, device: &Arc<dyn Device>, act: DType, positions: usize) -> Result<Engine> {
+    pub fn engine(self, device: Arc<dyn Device>, act: DType, positions: usize) -> Result<Engine> {
         let checkpoint = checkpoint(self.stored()).map_err(hal)?;
         let options = self.options(checkpoint.config(), act, positions);
-        Engine::load(Arc::clone(device), &checkpoint, options, &mut |_| {}).map_err(hal)
+        Engine::load(device, &checkpoint, options, &mut |_| {}).map_err(hal)
     }
 }
 
@@ -77,25 +80,42 @@ pub fn logits(engine: &mut Engine, tokens: &[u32], lengths: &[usize]) -> Result<
     Ok(all)
 }
 
-/// A device that says something else about its graphs, and hides or offers them accordingly.
-struct Graphs {
+/// A device that says something else about its graphs, and keeps in mind what its plans declare.
+pub struct Observed {
     inner: Arc<dyn Device>,
     caps: Caps,
+    /// A plan adds up in fewer bits than f32 has.
+    coarse: AtomicBool,
 }
 
-/// The device without graphs: every step of a model is eager.
-pub fn eager(inner: &Arc<dyn Device>) -> Arc<dyn Device> {
-    let caps = Caps { native_graphs: false, ..inner.caps().clone() };
-    Arc::new(Graphs { inner: Arc::clone(inner), caps })
+impl Observed {
+    /// The device as it is.
+    pub fn new(inner: &Arc<dyn Device>) -> Arc<Observed> {
+        Observed::with(Arc::clone(inner), inner.caps().native_graphs)
+    }
+
+    /// The device without graphs: every step of a model is eager.
+    pub fn eager(inner: &Arc<dyn Device>) -> Arc<Observed> {
+        Observed::with(Arc::clone(inner), false)
+    }
+
+    /// The device with graphs: its own, or the runtime's in software.
+    pub fn captured(inner: &Arc<dyn Device>) -> Arc<Observed> {
+        Observed::with(with_graphs(Arc::clone(inner)), true)
+    }
+
+    fn with(inner: Arc<dyn Device>, native_graphs: bool) -> Arc<Observed> {
+        let caps = Caps { native_graphs, ..inner.caps().clone() };
+        Arc::new(Observed { inner, caps, coarse: AtomicBool::new(false) })
+    }
+
+    /// True if some plan that was made adds up in fewer bits than f32 has, by its own word.
+    pub fn coarse(&self) -> bool {
+        self.coarse.load(SeqCst)
+    }
 }
 
-/// The device with graphs: its own, or the runtime's in software.
-pub fn captured(inner: &Arc<dyn Device>) -> Arc<dyn Device> {
-    let caps = Caps { native_graphs: true, ..inner.caps().clone() };
-    Arc::new(Graphs { inner: with_graphs(Arc::clone(inner)), caps })
-}
-
-impl Device for Graphs {
+impl Device for Observed {
     fn info(&self) -> &DeviceInfo {
         self.inner.info()
     }
@@ -126,7 +146,11 @@ impl Device for Graphs {
     }
 
     fn plan(&self, op: &Op) -> Result<Arc<dyn Plan>> {
-        self.inner.plan(op)
+        let plan = self.inner.plan(op)?;
+        if !matches!(plan.accumulation(), Accumulation::F32 | Accumulation::F64) {
+            self.coarse.store(true, SeqCst);
+        }
+        Ok(plan)
     }
 
     fn weight(&self, desc: &WeightDesc) -> WeightForm {

@@ -27,8 +27,9 @@ pub const PREFILL: Moment = Moment { before: &[], judged: &[(21, 9)] };
 pub const MIXED: Moment = Moment { before: &[(21, 9)], judged: &[(1, 7)] };
 /// Both decode: past the border of the window, before and on the end of an entry of 4.
 pub const DECODE: Moment = Moment { before: &[(22, 16)], judged: &[(1, 1), (1, 1)] };
-/// A chunk whose entries end one page and begin the next, then a step that reads both. A page holds 256 positions of either ratio.
-pub const PAGE: Moment = Moment { before: &[(254, 0)], judged: &[(6, 0), (1, 0)] };
+/// A chunk whose entries end one page and begin the next, then a step that reads both. A page holds 256 positions of either ratio; the other
+/// sequence has taken the page between.
+pub const PAGE: Moment = Moment { before: &[(254, 17)], judged: &[(6, 0), (1, 1)] };
 
 /// Judges every call of the steps of a moment.
 pub fn judge(target: &Target, seed: u64, kind: Kind, act: DType, moment: &Moment) -> Result<Verdict> {
@@ -84,7 +85,8 @@ fn step(engine: &mut Engine, sequences: &mut [Fed; 2], lengths: [usize; 2]) -> R
     let fed = sequences.iter().zip(lengths).filter(|(_, len)| *len > 0);
     let feed = |(s, len): (&Fed, usize)| (s.seq, s.tokens[s.at..s.at + len].to_vec());
     let pieces: Vec<(SeqId, Vec<u32>)> = fed.map(feed).collect();
-    let feeds: Vec<Feed<'_>> = pieces.iter().map(|(seq, tokens)| Feed { seq: *seq, tokens, want: Want::Last }).collect();
+    let feeds: Vec<Feed<'_>> =
+        pieces.iter().map(|(seq, tokens)| Feed { seq: *seq, tokens, want: Want::Last }).collect();
     engine.step(&feeds).map_err(hal)?;
     sequences.iter_mut().zip(lengths).for_each(|(s, len)| s.at += len);
     Ok(())
@@ -98,8 +100,10 @@ fn findings(failures: &[Failure]) -> Vec<Finding> {
         let count = failures.iter().filter(|f| f.op == failure.op).count();
         let more = if count > 1 { format!(" ({} more wrong calls of it)", count - 1) } else { String::new() };
         let first = failure.findings.first()?;
-        let text =
-            format!("{}, call {}, {}: {}; {}{more}", failure.step, failure.call, failure.layer, first.text, failure.descriptor);
+        let text = format!(
+            "{}, call {}, {}: {}; {}{more}",
+            failure.step, failure.call, failure.layer, first.text, failure.descriptor
+        );
         Some(Finding { text, ..first.clone() })
     };
     firsts.filter_map(finding).collect()
