@@ -76,7 +76,10 @@ pub struct Progress<'a> {
 }
 
 /// Called after each call.
-pub type OnProgress = Box<dyn FnMut(&Progress<'_>) + Send>;
+pub(super) type OnProgress = Box<dyn FnMut(&Progress<'_>) + Send>;
+
+/// The layer of calls before the first one that reads a weight or state.
+const NOWHERE: &str = "before the first weight";
 
 /// Judges every call of a session.
 pub(super) struct Session {
@@ -104,7 +107,7 @@ impl Session {
             phase: Phase::Load,
             judging: true,
             all,
-            layer: "before the first weight".to_owned(),
+            layer: NOWHERE.to_owned(),
             in_phase: 0,
             calls: 0,
             elements: 0,
@@ -118,9 +121,10 @@ impl Session {
     /// Begins a part of the run.
     pub(super) fn enter(&mut self, phase: Phase, judging: bool) {
         (self.phase, self.judging, self.in_phase) = (phase, judging, 0);
+        self.layer = NOWHERE.to_owned();
     }
 
-    /// Ends a part: true if it failed so that the run is over.
+    /// True if a wrong call has ended the run.
     pub(super) fn stopped(&self) -> bool {
         self.stopped
     }

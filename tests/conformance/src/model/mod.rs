@@ -11,7 +11,7 @@ mod steps;
 pub mod tap;
 mod whole;
 
-pub use bisect::{OnProgress, Options, Phase, Progress, bisect};
+pub use bisect::{Options, Phase, Progress, bisect};
 pub use compare::{Comparator, Compared, Element};
 pub use report::{Composed, Failure, OperatorRow, Report};
 pub use scripts::SCRIPTS;
