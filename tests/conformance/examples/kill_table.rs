@@ -9,6 +9,14 @@ use table::{Row, families, rate, rows};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
+    if let [_, flag, id, seed] = args.as_slice()
+        && flag == "--one"
+    {
+        if let Some(found) = table::one(id, seed.parse().unwrap_or(0)) {
+            println!("{found}");
+        }
+        return ExitCode::SUCCESS;
+    }
     let seeds: usize = args.get(1).and_then(|n| n.parse().ok()).unwrap_or(50);
     let prefix = args.get(2).map_or("", String::as_str);
     let rows = rows(prefix, seeds, |row| {

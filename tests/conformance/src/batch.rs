@@ -91,6 +91,10 @@ batches! {
     CHUNK = "chunk", SMALL, 14 x 1 wanted 2, [(4, 2, 14)];
     /// Chunks that end on the last entry of a page and start on the first of the next.
     BORDER = "border", SMALL, 8 x 2 wanted 2, [(3, 14, 3), (5, 28, 5)];
+    /// A chunk with history that is longer than either ring: it wraps over itself.
+    WRAP = "wrap", SMALL, 21 x 1 wanted 1, [(3, 7, 20)];
+    /// Chunks that close the first entry of a page.
+    PAGE = "page", SMALL, 12 x 3 wanted 3, [(4, 17, 4), (2, 38, 3), (6, 34, 3)];
     /// Prompts from the start: no history at all.
     FRESH = "fresh", SMALL, 9 x 3 wanted 3, [(6, 0, 3), (2, 0, 4), (3, 0, 1)];
     /// One row among padding.

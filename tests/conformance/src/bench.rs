@@ -2,7 +2,7 @@
 
 use crate::image::{GUARD, Image, POISON};
 use omnihal::op::Role;
-use omnihal::{Args, Buffer, Device, Mem, MemoryKind, Op, Plan, Result, Stream, StepColumns, View};
+use omnihal::{Args, Buffer, Device, Mem, MemoryKind, Op, Plan, Result, StepColumns, Stream, View};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,10 +76,9 @@ impl<'a> Bench<'a> {
     }
 
     fn workspace_inside(&self) -> Mem {
-        self.workspace.as_ref().map_or(Mem::default(), |w| Mem {
-            addr: w.mem().addr + GUARD as u64,
-            len: w.len() - 2 * GUARD,
-        })
+        self.workspace
+            .as_ref()
+            .map_or(Mem::default(), |w| Mem { addr: w.mem().addr + GUARD as u64, len: w.len() - 2 * GUARD })
     }
 
     /// Columns that the plan wants beside the operator's own arguments, and the output of its prologue.
@@ -101,7 +100,12 @@ impl<'a> Bench<'a> {
 
     /// Uploads everything as the image has it, outputs and workspace filled with a pattern.
     pub fn upload(&self, stream: &dyn Stream, poison: [u8; 4]) -> Result<()> {
-        let mut image = self.image.clone();
+        self.upload_of(stream, self.image, poison)
+    }
+
+    /// Uploads another image of the same layout: the next call of the same plan, with other numbers.
+    pub fn upload_of(&self, stream: &dyn Stream, image: &Image, poison: [u8; 4]) -> Result<()> {
+        let mut image = image.clone();
         image.poison(poison);
         for (slab, buffer) in image.slabs.iter().zip(&self.buffers) {
             // SAFETY: the buffers live as long as the bench, which outlives the waits of its caller.
@@ -122,6 +126,11 @@ impl<'a> Bench<'a> {
 
     /// Enqueues the run.
     pub fn enqueue(&self, stream: &dyn Stream) -> Result<()> {
+        self.enqueue_rows(stream, self.rows_hint)
+    }
+
+    /// Enqueues the run, with a hint how many leading rows matter.
+    pub fn enqueue_rows(&self, stream: &dyn Stream, rows_hint: usize) -> Result<()> {
         if let Some(prologue) = self.plan.prologue() {
             let first = self.views.len() - self.plan.columns().len() - 1;
             let args = Args::new(&self.views[first..]);
@@ -130,7 +139,7 @@ impl<'a> Bench<'a> {
         }
         let plan = self.bound.as_ref().unwrap_or(&self.plan);
         // SAFETY: the arguments were laid out for this very operator; their buffers live as long as the bench.
-        unsafe { stream.run(&**plan, &self.args()) }
+        unsafe { stream.run(&**plan, &Args { rows_hint, ..self.args() }) }
     }
 
     /// One complete run on a stream, waited for.

@@ -42,6 +42,20 @@ pub enum Data {
     Small,
     /// With NaN and both infinities. Only where the operator says what becomes of them.
     Special,
+    /// Near normal, with a NaN here and there: it spoils its own row and no other.
+    Nan,
+    /// Near normal, each 32 neighbours with a power of two of their own from 2^-30 to 2^8.
+    Groups,
+    /// Groups of 32 whose largest is exactly the end of a code grid, `6 * 2^k` or `448 * 2^k`.
+    Peaks,
+    /// Exactly between two BF16 numbers, or next to there; with fractions that a cast to integers drops.
+    Ties,
+    /// All far below zero.
+    Low,
+    /// Equal, or one unit in the last place apart.
+    Near,
+    /// Nothing but zeros.
+    Zero,
 }
 
 /// How the tensors lie in memory. Shapes are logical and the same in all.
@@ -56,6 +70,8 @@ pub enum Layout {
     Shifted,
     /// Any strides: axes permuted, every one with gaps. Only for operators that take them.
     Any,
+    /// Without gaps, and the output is the very input that it may be.
+    InPlace,
 }
 
 /// A case as text, for one that is in no list: what `--shrink` finds, and what a developer types.
@@ -157,6 +173,13 @@ impl fmt::Display for Data {
             Data::Whole => "whole",
             Data::Small => "small",
             Data::Special => "special",
+            Data::Nan => "nan",
+            Data::Groups => "groups",
+            Data::Peaks => "peaks",
+            Data::Ties => "ties",
+            Data::Low => "low",
+            Data::Near => "near",
+            Data::Zero => "zero",
         })
     }
 }
@@ -168,6 +191,7 @@ impl fmt::Display for Layout {
             Layout::Apart => "apart",
             Layout::Shifted => "shifted",
             Layout::Any => "any",
+            Layout::InPlace => "in-place",
         })
     }
 }

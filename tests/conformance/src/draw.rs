@@ -16,6 +16,10 @@ pub fn draw(case: &Case, salt: u64) -> Result<Image> {
             image.args.push(None);
             continue;
         }
+        if let Some(tensor) = image.shared(&case.op, &arg, case.layout) {
+            image.args.push(Some(tensor));
+            continue;
+        }
         let tensor = image.lay_out(case.op.kind(), &arg, case.layout)?;
         image.args.push(Some(tensor));
         let codes = match (arg.role, arg.format) {
@@ -28,11 +32,38 @@ pub fn draw(case: &Case, salt: u64) -> Result<Image> {
             }
             (_, WeightFormat::Plain(DType::I32)) => words(case, &arg, image.columns.as_ref(), &mut random),
             (_, WeightFormat::Plain(DType::U8)) => packed_rows(&case.op, &arg, &mut random),
-            (_, WeightFormat::Plain(dtype)) => reals(case, &arg, dtype, &mut random),
+            (_, WeightFormat::Plain(dtype)) => {
+                let mut codes = reals(case, &arg, dtype, &mut random);
+                if case.data == Data::Nan && matches!(arg.name, "pool" | "ring") {
+                    spoil_unseen(case, &arg, image.columns.as_ref(), &mut codes);
+                }
+                codes
+            }
         };
         image.put(&tensor, &codes);
     }
+    if case.data == Data::Nan {
+        spoil_unused(case, &mut image);
+    }
     Ok(image)
+}
+
+/// Fills weights of groups without rows with NaN: what nobody uses must not be multiplied.
+fn spoil_unused(case: &Case, image: &mut Image) {
+    let Op::GemmGrouped(d) = case.op else { return };
+    let named = |name: &str| image.args.iter().flatten().find(|t| t.name == name).copied();
+    let (Some(counts), Some(w)) = (named("counts"), named("w")) else { return };
+    if w.scales.is_some() {
+        return;
+    }
+    let counts = Image::elements(&counts, &image.slabs[counts.slab].bytes);
+    let mut codes = Image::elements(&w, &image.slabs[w.slab].bytes);
+    let group = codes.len() / d.groups;
+    for (codes, _) in codes.chunks_mut(group).zip(counts.chunks(4)).filter(|(_, count)| **count == [0; 4]) {
+        // 0xFFFF and 0xFFFFFFFF are NaN in BF16 and in F32.
+        codes.fill(0xFF);
+    }
+    image.put(&w, &codes);
 }
 
 /// The step table of a case with the columns that a plan asks for: the same batch as in [`draw`].
@@ -43,6 +74,40 @@ pub fn columns(case: &Case, salt: u64, derived: &[Column]) -> Result<Option<Step
 fn step_table(case: &Case, derived: &[Column], random: &mut Random) -> Result<Option<StepColumns>> {
     let build = |batch: &crate::batch::Batch| batch.columns(derived.iter().copied(), |n| random.below(n));
     case.batch.map(build).transpose()
+}
+
+/// Fills rows of a ring or a pool that no row of the step sees with NaN: a key that is masked must not be multiplied.
+fn spoil_unseen(case: &Case, arg: &ArgType, table: Option<&StepColumns>, codes: &mut [u8]) {
+    let (Some(batch), Some(table)) = (case.batch, table) else { return };
+    let (rows, ratio) = (arg.shape[1], ratio_of(&case.op));
+    let mut seen: Vec<usize> = (0..rows).collect();
+    for (b, member) in batch.members.iter().enumerate() {
+        if arg.name == "ring" {
+            let window = batch.geometry.window;
+            seen.extend(
+                ((member.first + 1).saturating_sub(window)..member.first).map(|pos| member.slot * rows + pos % rows),
+            );
+        } else if let Some(pages) = table.column(Column::PageTable(ratio as u32)) {
+            let own = &pages[b * batch.geometry.pages.table..];
+            let visible = (member.first + member.len) / ratio.max(1);
+            seen.extend((0..visible).map(|e| own[e / rows] as usize * rows + e % rows));
+        }
+    }
+    let bytes = codes.len() / (arg.shape[0] * rows);
+    let nan = if arg.format.dtype() == DType::F32 { [0x00, 0x00, 0xC0, 0x7F] } else { [0xC0, 0x7F, 0xC0, 0x7F] };
+    for (_, codes) in codes.chunks_mut(bytes).enumerate().filter(|(row, _)| !seen.contains(row)) {
+        codes.iter_mut().zip(nan.iter().cycle()).for_each(|(code, nan)| *code = *nan);
+    }
+}
+
+/// The compression ratio that an operator's pages belong to; 0 for one without.
+fn ratio_of(op: &Op) -> usize {
+    match op {
+        Op::CompressUpdate(d) => d.ratio,
+        Op::IndexerSelect(d) => d.ratio,
+        Op::AttentionSparse(d) => d.ratio,
+        _ => 0,
+    }
 }
 
 /// Codes of a quantised weight. NaN codes are refused at load (deepseek-v4.md 2), so none is drawn.
@@ -78,18 +143,13 @@ fn bytes(words: &[i32]) -> Vec<u8> {
 
 /// An integer argument: a column of the step, or indices.
 fn words(case: &Case, arg: &ArgType, table: Option<&StepColumns>, random: &mut Random) -> Vec<u8> {
-    let column = table.and_then(|table| column(&case.op, arg.name, table, arg.shape));
-    let words = column.unwrap_or_else(|| indices(&case.op, arg, random));
+    let column = table.and_then(|table| column(&case.op, arg.name, case.data, table, arg.shape));
+    let words = column.unwrap_or_else(|| indices(&case.op, arg, case.data == Data::Near, random));
     bytes(&words)
 }
 
-fn column(op: &Op, name: &str, table: &StepColumns, shape: Shape) -> Option<Vec<i32>> {
-    let ratio = match op {
-        Op::CompressUpdate(d) => d.ratio as u32,
-        Op::IndexerSelect(d) => d.ratio as u32,
-        Op::AttentionSparse(d) => d.ratio as u32,
-        _ => 0,
-    };
+fn column(op: &Op, name: &str, data: Data, table: &StepColumns, shape: Shape) -> Option<Vec<i32>> {
+    let ratio = ratio_of(op) as u32;
     let column = match name {
         "toks" => Column::Toks,
         "seqs" => Column::Seqs,
@@ -99,6 +159,10 @@ fn column(op: &Op, name: &str, table: &StepColumns, shape: Shape) -> Option<Vec<
         _ => return None,
     };
     let mut words = table.column(column).map(<[i32]>::to_vec).filter(|w| w.len() == shape.elements())?;
+    if name == "pt" && data == Data::Whole {
+        // A page that is not there: its entries count as absent, and nothing is written to it.
+        words.iter_mut().rev().find(|page| **page > 0).into_iter().for_each(|page| *page = 0);
+    }
     if let Op::EmbedIds(d) = op {
         // Ids of the device's own tokens: the last one, and a draft.
         words.chunks_mut(4).enumerate().filter(|(row, t)| row % 2 == 0 && t[1] >= 0).for_each(|(row, t)| {
@@ -109,7 +173,7 @@ fn column(op: &Op, name: &str, table: &StepColumns, shape: Shape) -> Option<Vec<
 }
 
 /// Indices: in range, and absent ones where they are legal.
-fn indices(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<i32> {
+fn indices(op: &Op, arg: &ArgType, near: bool, random: &mut Random) -> Vec<i32> {
     let (n, name) = (arg.shape.elements(), arg.name);
     let mut some = |first: i32, span: usize| (0..n).map(|_| first + random.below(span) as i32).collect::<Vec<_>>();
     match (op, name) {
@@ -117,7 +181,14 @@ fn indices(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<i32> {
         (Op::EmbedIds(_), _) | (Op::SamplePick(_), _) => some(0, 9),
         (Op::GemmGrouped(d), _) => counts(d.rows, n, random),
         (Op::MoeGroup(d), _) => some(d.first as i32 - 1, d.local + 2),
-        (Op::MoeExperts(d), _) => distinct(n / d.choices, d.choices, d.first as i32 - 1, d.local + 2, random),
+        (Op::MoeExperts(d), _) => {
+            let mut idx = distinct(n / d.choices, d.choices, d.first as i32 - 1, d.local + 2, random);
+            if d.choices > 1 {
+                // An expert that is listed twice counts twice.
+                idx[1] = idx[0];
+            }
+            idx
+        }
         (Op::MoeRoute(d), "table") => distinct(n / d.choices, d.choices, 0, d.experts, random),
         (Op::MoeRoute(_), _) => some(0, 7),
         (Op::CacheRows(d), "pt") => some(0, 3 * d.table),
@@ -125,7 +196,11 @@ fn indices(op: &Op, arg: &ArgType, random: &mut Random) -> Vec<i32> {
         (Op::CacheRows(d), _) => some(-2, d.table * d.entries + 4),
         (Op::CacheCopyRows(d), _) => from_and_to(d.rows, d.count, name, random),
         (Op::AttentionSparse(d), _) => listed(n, arg.shape[1], d.pages.capacity(), random),
-        (Op::Gather(_) | Op::Take(_) | Op::Scatter(_), name) if name != "idx" => some(-1_000_000, 2_000_000),
+        (Op::Gather(_) | Op::Take(_) | Op::Scatter(_), name) if name != "idx" => some(i32::MIN / 2, i32::MAX as usize),
+        (Op::Copy(_) | Op::Concat(_), _) => some(i32::MIN / 2, i32::MAX as usize),
+        // Beyond 2^24, where numbers next to each other are one number in F32.
+        (Op::Where(_), _) if near => some(i32::MAX - 3, 3),
+        (Op::Unary(_), _) => some(-20, 41),
         (Op::Gather(d), _) => some(if d.trusted { 0 } else { -2 }, if d.trusted { d.rows } else { d.rows + 4 }),
         (Op::Take(d), _) => some(-2, d.width + 4),
         (Op::Scatter(d), _) => scattered(d.rows, n, d.trusted, random),
@@ -166,8 +241,9 @@ fn from_and_to(rows: usize, count: usize, name: &str, random: &mut Random) -> Ve
         "from" => (0..count).map(|i| 2 * ((start + i) % pairs) as i32).collect(),
         _ => (0..count).map(|i| 2 * ((i + 1) % pairs) as i32 + 1).collect(),
     };
-    if count > 1 {
-        list[count / 2] = -1;
+    if count > 2 {
+        // Absent on one side only: nothing is copied.
+        list[if name == "from" { count / 2 } else { count - 1 }] = -1;
     }
     list
 }
@@ -185,6 +261,10 @@ fn listed(n: usize, keep: usize, capacity: usize, random: &mut Random) -> Vec<i3
             .collect();
         let absent = random.below(keep);
         row[keep - absent..].fill(-1);
+        if keep - absent > 2 {
+            // Repeated: it counts once.
+            row[2] = row[1];
+        }
         all.extend(row);
     }
     all
@@ -232,18 +312,29 @@ fn reals(case: &Case, arg: &ArgType, dtype: DType, random: &mut Random) -> Vec<u
     let (shape, name) = (arg.shape, arg.name);
     let null = if matches!(name, "state" | "ring" | "pool") { shape.elements() / shape[0] } else { 0 };
     let width = shape.dims().last().copied().unwrap_or(1);
-    let data = if tame(name) { Data::Normal } else { case.data };
+    let whole = case.data == Data::Nan && (is_weight(name) || matches!(name, "pool" | "ring" | "kv" | "sink"));
+    let data = if tame(name) || whole { Data::Normal } else { case.data };
     let mut size = 1.0;
     let mut codes = Vec::with_capacity(dtype.bytes(shape.elements()));
     for i in 0..shape.elements() {
-        if i % width == 0 && data == Data::Wide {
-            size = 2f32.powi(random.below(25) as i32 - 12);
+        match data {
+            Data::Wide if i % width == 0 => size = 2f32.powi(random.below(25) as i32 - 12),
+            Data::Groups | Data::Peaks if i % width % GROUP == 0 => size = 2f32.powi(random.below(39) as i32 - 30),
+            _ => {}
         }
-        let drawn = number(data, random) * size;
+        let drawn = match (data, i % width % GROUP) {
+            // The largest of the group: the end of E2M1, or of E4M3.
+            (Data::Peaks, 0) => size * [6.0, -6.0, 448.0, 1.5][random.below(4)],
+            // Half steps: many lie exactly between two codes.
+            (Data::Peaks, _) => size * 0.5 * (random.below(13) as f32 - 6.0),
+            _ => number(data, random) * size,
+        };
         let value = match (&case.op, name) {
             _ if i < null => 0.0,
             (_, "norm" | "weight" | "q_norm" | "kv_norm") => 1.0 + 0.1 * drawn,
             (_, "wt") => drawn.abs(),
+            // A sink far above every logit: only a maximum that includes it keeps the exponentials finite.
+            (Op::AttentionSparse(_), "sink") if case.data == Data::Wide => 60.0 * drawn,
             (_, "w" | "w13" | "w2" | "gate" | "projection") if data == Data::Normal => 0.3 * drawn,
             (Op::SamplePick(_), "par") => parameter(i % width, random),
             (Op::SamplePick(_), "u") => random.unit(),
@@ -280,9 +371,28 @@ fn tame(name: &str) -> bool {
     )
 }
 
+/// Neighbours that share a power of two where groups do.
+const GROUP: usize = 32;
+
+/// What many rows share.
+fn is_weight(name: &str) -> bool {
+    matches!(name, "w" | "w13" | "w2" | "gate")
+}
+
 fn number(data: Data, random: &mut Random) -> f32 {
     match data {
-        Data::Normal | Data::Wide => random.normal(),
+        Data::Normal | Data::Wide | Data::Groups | Data::Peaks => random.normal(),
+        Data::Nan if random.below(60) == 0 => f32::NAN,
+        Data::Nan => random.normal(),
+        Data::Ties => {
+            let near = f32::from_bits(
+                random.normal().to_bits() & 0xFFFF_0000 | [0x8000, 0x7FFF, 0x8001, 0x4000][random.below(4)],
+            );
+            if random.below(3) == 0 { near * 100.0 } else { near }
+        }
+        Data::Low => -100.0 - 1e5 * random.unit(),
+        Data::Zero => 0.0,
+        Data::Near => f32::from_bits([1.5f32, -2.25, 1e-3][random.below(3)].to_bits() + random.below(3) as u32),
         Data::Whole => random.below(9) as f32 - 4.0,
         Data::Small => match random.below(8) {
             0 => 0.0,

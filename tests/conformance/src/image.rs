@@ -65,7 +65,7 @@ impl Image {
         let dtype = arg.format.dtype();
         let strides = strides(op, arg, layout);
         let skip = match layout {
-            Layout::Shifted if may_shift(arg) => dtype.bytes(1),
+            Layout::Shifted if may_move(op, arg) => dtype.bytes(1),
             _ => 0,
         };
         let last: usize = arg.shape.dims().iter().zip(&strides).map(|(d, s)| d.saturating_sub(1) * s).sum();
@@ -83,6 +83,26 @@ impl Image {
             scales = Some(slab);
         }
         Ok(Tensor { slab, scales, view, role: arg.role, name: arg.name })
+    }
+
+    /// The input that an output is to be, in the layout that asks for it.
+    pub fn shared(&self, op: &Op, arg: &ArgType, layout: Layout) -> Option<Tensor> {
+        if layout != Layout::InPlace || arg.role != Role::Write {
+            return None;
+        }
+        let inputs = may_be(op.kind());
+        let found = self.args.iter().flatten().find(|t| {
+            inputs.contains(&t.name)
+                && t.view.dtype == arg.format.dtype()
+                && t.view.shape == arg.shape
+                && !arg.format.is_quantised()
+        })?;
+        Some(Tensor { role: Role::Write, name: arg.name, ..*found })
+    }
+
+    /// True if a slab holds an input, be it an output too.
+    fn is_read(&self, slab: usize) -> bool {
+        self.args.iter().flatten().any(|t| t.slab == slab && t.role == Role::Read)
     }
 
     fn add(&mut self, len: usize) -> usize {
@@ -105,6 +125,9 @@ impl Image {
     /// Overwrites the elements of pure outputs with a pattern.
     pub fn poison(&mut self, pattern: [u8; 4]) {
         for tensor in self.args.clone().iter().flatten().filter(|t| t.role == Role::Write) {
+            if self.is_read(tensor.slab) {
+                continue;
+            }
             let bytes = tensor.view.dtype.bytes(tensor.view.elements());
             let codes: Vec<u8> = pattern.iter().copied().cycle().take(bytes).collect();
             self.put(tensor, &codes);
@@ -134,9 +157,10 @@ impl Image {
         gather(&tensor.view, &slab[GUARD..])
     }
 
-    /// The argument that lies in a slab, if the slab is not one of scales.
+    /// The argument that lies in a slab, the written one of two; none for slabs of scales.
     pub fn tensor_of(&self, slab: usize) -> Option<&Tensor> {
-        self.args.iter().flatten().find(|t| t.slab == slab)
+        let of = || self.args.iter().flatten().filter(|t| t.slab == slab);
+        of().find(|t| t.role != Role::Read).or_else(|| of().next())
     }
 
     /// True for each byte of a slab that belongs to an element of its argument.
@@ -155,20 +179,29 @@ impl Image {
 }
 
 /// Pools and rings are the model's own, step columns are cut from one table: these lie as they always do.
-fn may_move(arg: &ArgType) -> bool {
+fn may_move(op: OpKind, arg: &ArgType) -> bool {
     let own = matches!(arg.name, "ring" | "pool" | "state" | "last" | "seen" | "rope");
-    !own && arg.format != WeightFormat::Plain(DType::I32)
-}
-
-fn may_shift(arg: &ArgType) -> bool {
-    may_move(arg)
+    let column = matches!(arg.name, "toks" | "seqs" | "out" | "close") || (arg.name == "pt" && op != OpKind::CacheRows);
+    !own && !column
 }
 
 /// True if rows of this argument may lie apart: inputs always, outputs where the operator's documentation says so.
 fn may_be_apart(op: OpKind, arg: &ArgType) -> bool {
     let spread = matches!(op.family(), "elementwise" | "copy" | "rope" | "norm")
         || matches!(op, OpKind::GemmLinear | OpKind::GemmBatched | OpKind::QuantQdq);
-    may_move(arg) && (arg.role == Role::Read || spread)
+    let in_place = arg.name == "q" && arg.role == Role::Update;
+    may_move(op, arg) && (arg.role == Role::Read || spread || in_place)
+}
+
+/// Inputs that the output of an operator may be: same address, type, shape and strides. From the operators' documentation.
+fn may_be(op: OpKind) -> &'static [&'static str] {
+    match op {
+        OpKind::NormRms | OpKind::QuantQdq | OpKind::HyperPost | OpKind::Unary | OpKind::Softmax => &["x"],
+        OpKind::MoeExperts => &["acc"],
+        OpKind::Binary => &["a", "b"],
+        OpKind::Where => &["a", "b", "p", "q"],
+        _ => &[],
+    }
 }
 
 /// Elements between rows that lie apart: odd, so that rows share no alignment; whole bytes for packed types.
@@ -267,7 +300,11 @@ pub fn distinct(op: &Op, layout: Layout) -> bool {
     let types = op.arg_types();
     types.iter().filter(|t| t.present).any(|t| match layout {
         Layout::Dense => true,
-        Layout::Shifted => may_shift(t),
+        Layout::InPlace => {
+            let same = |input: &ArgType| input.present && input.format == t.format && input.shape == t.shape;
+            t.role == Role::Write && types.iter().any(|i| may_be(op.kind()).contains(&i.name) && same(i))
+        }
+        Layout::Shifted => may_move(op.kind(), t),
         Layout::Apart | Layout::Any => strides(op.kind(), t, layout) != t.shape.contiguous_strides(),
     })
 }

@@ -9,7 +9,7 @@
 use crate::case::{Case, Data};
 use crate::image::{self, Tensor};
 use crate::outcome::{Check, Finding, OutputRecord, Worst};
-use omnihal::{Accumulation, DType, Op, OpKind, Result};
+use omnihal::{Accumulation, DType, Op, OpKind, Result, RowFormat};
 use omnihal_reference::{Choice, Num, Output, Values, format, rows};
 use sha2::{Digest, Sha256};
 
@@ -104,9 +104,10 @@ fn moves_bits(op: &Op, dtype: DType) -> bool {
     let same_type = match op {
         Op::Copy(d) => d.input == d.output,
         Op::EmbedLookup(d) => d.table == d.act,
+        Op::CacheStore(d) => d.format == RowFormat::Plain(d.act),
         _ => true,
     };
-    dtype.is_float() && same_type && (matches!(op.kind().family(), "copy" | "embed") || op.kind() == OpKind::CacheCopyRows)
+    dtype.is_float() && same_type && matches!(op.kind().family(), "copy" | "embed" | "cache")
 }
 
 /// Operators whose elements are sums of products of their own, so that their errors are independent.
@@ -194,7 +195,9 @@ impl<'a> Tally<'a> {
         };
         if !same {
             let check = if found.is_nan() != v.is_nan() { Check::NonFinite } else { Check::Exact };
-            self.find(check, i, None, || format!("{found:?}, every device must give {:?}", format::decode(dtype, wanted)));
+            self.find(check, i, None, || {
+                format!("{found:?}, every device must give {:?}", format::decode(dtype, wanted))
+            });
         }
     }
 
@@ -297,9 +300,8 @@ fn bad_choice(chosen: &[f64], candidates: &[(usize, Num)], keep: usize) -> Optio
     let lowest = kept.iter().min_by(|a, b| a.1.hi().total_cmp(&b.1.hi()))?;
     let left_out = candidates.iter().filter(|c| kept.iter().all(|k| k.0 != c.0));
     let best = left_out.max_by(|a, b| a.1.lo().total_cmp(&b.1.lo()))?;
-    (best.1.lo() > lowest.1.hi()).then(|| {
-        format!("{} with {:e} was left out for {} with {:e}", best.0, best.1.v, lowest.0, lowest.1.v)
-    })
+    (best.1.lo() > lowest.1.hi())
+        .then(|| format!("{} with {:e} was left out for {} with {:e}", best.0, best.1.v, lowest.0, lowest.1.v))
 }
 
 /// The code of an element in view order.

@@ -26,15 +26,8 @@ pub enum Profile {
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Profile; 7] = [
-        Profile::Runtime,
-        Profile::Core,
-        Profile::V4,
-        Profile::V4Quant,
-        Profile::Perf,
-        Profile::Soak,
-        Profile::Fault,
-    ];
+    pub const ALL: [Profile; 7] =
+        [Profile::Runtime, Profile::Core, Profile::V4, Profile::V4Quant, Profile::Perf, Profile::Soak, Profile::Fault];
 
     /// True if this profile requires the cases of another one too: the model's operators stand on the core ones.
     pub fn includes(self, other: Profile) -> bool {

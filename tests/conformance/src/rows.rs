@@ -61,6 +61,13 @@ pub fn parts(case: &Case, image: &Image) -> Result<Vec<Part>> {
     [0, members.len() - 1].into_iter().map(|b| sequence(case, image, members, b)).collect()
 }
 
+/// A hint that leaves out the last row of an operator that works row by row, and its rows.
+pub fn hint(case: &Case) -> Option<(usize, usize)> {
+    let by_row = BY_ROW.contains(&case.op.kind()) || matches!(case.op.kind(), OpKind::MoeMlp | OpKind::MoeExperts);
+    let rows = field(&case.op, "rows").filter(|&rows| by_row && rows > 1)?;
+    Some((rows - 1, rows))
+}
+
 /// The operator with another number in a field; descriptors with infinite numbers do not survive and have no parts.
 fn with(op: &Op, changes: &[(&str, usize)]) -> Option<Op> {
     let mut value = serde_json::to_value(op).ok()?;

@@ -9,7 +9,7 @@ use crate::judge::{self, Judged};
 use crate::outcome::{CaseResult, Check, Finding, Outcome};
 use crate::rows;
 use omnihal::{Accumulation, Args, Determinism, Device, Plan, Result, Support};
-use omnihal_reference::Output;
+use omnihal_reference::{Output, Values};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,6 +85,9 @@ pub fn expected(case: &Case, image: &Image, class: Accumulation) -> Result<Vec<O
     unsafe { omnihal_reference::evaluate_as(&case.op, &Args::new(&image.host_views()), class) }
 }
 
+/// Makes other numbers of a salt: any fixed bits do.
+const OTHER: u64 = 0x5EED_0000_0000_0001;
+
 /// Classes of accumulation that the kit knows how to bound; any other is not a declaration.
 fn class_refused(class: Accumulation) -> Option<String> {
     match class {
@@ -138,6 +141,8 @@ impl Session<'_> {
         )?;
         if !self.options.brief {
             self.other_ways(&bench, &judged, &first)?;
+            self.fewer_rows(&bench, &judged, &first)?;
+            self.other_numbers(&bench)?;
             self.parts(&bench, &first, &before)?;
         }
         let mut records = Vec::new();
@@ -274,6 +279,65 @@ impl Session<'_> {
         let slabs = bench.download(&*other)?;
         let outputs = judge::outputs_of(self.image, self.expected, &slabs);
         self.repeated(bench, judged, first, &After { slabs, outputs }, Check::Stream, "a second stream")
+    }
+
+    /// A hint that the last rows do not matter changes no row before them.
+    fn fewer_rows(&mut self, bench: &Bench<'_>, judged: &[Judged], first: &After) -> Result<()> {
+        let Some((hint, rows)) = rows::hint(self.case) else { return Ok(()) };
+        let stream = self.device.stream()?;
+        bench.upload(&*stream, PATTERNS[1])?;
+        bench.enqueue_rows(&*stream, hint)?;
+        stream.sync(TIMEOUT)?;
+        let slabs = bench.download(&*stream)?;
+        let outputs = judge::outputs_of(self.image, self.expected, &slabs);
+        for (i, expected) in self.expected.iter().enumerate() {
+            let Some(tensor) = &self.image.args[expected.arg] else { continue };
+            let (dtype, elements) = (tensor.view.dtype, tensor.view.elements());
+            let row = elements / rows;
+            let of_rows = tensor.view.shape[0] == rows && matches!(expected.values, Values::Dense(_));
+            let reach = if of_rows { hint * row } else { 0 };
+            let differs = |e: &usize| {
+                judged[i].specified[*e] && bits(&first.outputs[i], dtype, *e) != bits(&outputs[i], dtype, *e)
+            };
+            if bench.plan.determinism() < Determinism::Repeatable {
+                continue;
+            }
+            if let Some(element) = (0..reach).find(differs) {
+                let text = format!("a hint that only {hint} of {rows} rows matter changed one of them");
+                let element = Some(judge::indices(tensor, element));
+                self.note(Finding { element, ..Finding::new(Check::Rows, text).in_arg(tensor.name) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The same plan with other numbers in the same memory: nothing of the first run is kept.
+    fn other_numbers(&mut self, bench: &Bench<'_>) -> Result<()> {
+        if !self.case.quick {
+            return Ok(());
+        }
+        let other = draw::draw(self.case, self.options.salt ^ OTHER)?;
+        let expected = expected(self.case, &other, bench.plan.accumulation())?;
+        if bench.plan.columns().is_empty() {
+            let stream = self.device.stream()?;
+            bench.upload_of(&*stream, &other, PATTERNS[0])?;
+            bench.enqueue(&*stream)?;
+            stream.sync(TIMEOUT)?;
+            let slabs = bench.download(&*stream)?;
+            let found = judge::outputs_of(&other, &expected, &slabs);
+            let before: Vec<Vec<u8>> = other.slabs.iter().map(|s| s.bytes.clone()).collect();
+            let before = judge::outputs_of(&other, &expected, &before);
+            for (i, expected) in expected.iter().enumerate() {
+                let Some(tensor) = &other.args[expected.arg] else { continue };
+                let class = bench.plan.accumulation();
+                let judged = judge::output(self.case, class, tensor, expected, &found[i], &before[i])?;
+                if let Some(found) = judged.findings.into_iter().find(|f| f.check != Check::Bias) {
+                    let text = format!("the same plan, run again with other numbers, went wrong: {found}");
+                    self.note(Finding::new(Check::Repeat, text).in_arg(tensor.name));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Parts of the batch on their own, where the plan declares that a row's bits depend on the row alone.

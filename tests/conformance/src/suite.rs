@@ -7,6 +7,7 @@ use crate::profile::Profile;
 use crate::run::{self, Options};
 use crate::script::{self, Script};
 use crate::target::Target;
+use std::collections::HashMap;
 
 /// One thing to run.
 #[derive(Clone)]
@@ -128,6 +129,22 @@ impl Selection {
             None => kept.collect(),
             Some((i, n)) => kept.enumerate().filter(|(k, _)| k % n.max(1) == i - 1).map(|(_, item)| item).collect(),
         }
+    }
+}
+
+/// Every item by its name, for whoever looks up many.
+pub struct Index(HashMap<String, Item>);
+
+impl Default for Index {
+    fn default() -> Index {
+        Index(all().into_iter().map(|item| (item.id().to_owned(), item)).collect())
+    }
+}
+
+impl Index {
+    /// As [`find`].
+    pub fn find(&self, id: &str) -> Result<Item, String> {
+        self.0.get(id).cloned().map_or_else(|| find(id), Ok)
     }
 }
 

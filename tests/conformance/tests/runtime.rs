@@ -112,7 +112,7 @@ const AFTER_A_FAILURE: [&str; 3] = [
 ];
 
 /// Names the variant that a child process of this test works on.
-const VARIANT: &str = "OMNIHAL_TEST_VARIANT";
+const VARIANT: &str = "KIT_TEST_VARIANT";
 
 /// Runs the scripts on a variant until one finds something. In a process of its own: a device that lies about its memory may take it down.
 #[test]

@@ -39,7 +39,8 @@ fn run(op: &Op, args: &Args<'_>, ctx: &Ctx<'_>) -> Result<()> {
 /// The gain, if there is one, must have as many elements as `values`; `gains` is scratch of that length.
 pub(crate) unsafe fn normalise(values: &mut [f32], gain: Option<&Tensor>, gains: &mut [f32], eps: f32, ctx: &Ctx<'_>) {
     let mean = (ctx.simd.dot)(values, values) / values.len() as f32;
-    let factor = 1.0 / (mean + eps).sqrt();
+    // A vector of zeros stays one, even without an epsilon.
+    let factor = if mean + eps == 0.0 { 0.0 } else { 1.0 / (mean + eps).sqrt() };
     match gain {
         None => values.iter_mut().for_each(|v| *v *= factor),
         Some(gain) => {

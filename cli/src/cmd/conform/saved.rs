@@ -4,7 +4,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use clap::Args;
 use omnihal_conformance::report::{Report, diff, verify};
-use omnihal_conformance::{lists, rejudge};
+use omnihal_conformance::{lists, rejudge, suite};
 use std::path::PathBuf;
 
 /// Recompute the verdict of a bundle, without the device
@@ -21,8 +21,10 @@ impl Verify {
     pub fn run(self) -> Result<Outcome, Failure> {
         let bundle = verify::open(&self.bundle).map_err(Failure::input)?;
         let salt = bundle.report.selection.salt;
+        let items = suite::Index::default();
         let official = lists::must_pass().map_err(Failure::input)?;
-        let verified = verify::verdict(&bundle, &official, &|case, outputs| rejudge::rejudge(case, outputs, salt));
+        let verified =
+            verify::verdict(&bundle, &official, &|case, outputs| rejudge::rejudge(&items, case, outputs, salt));
         output::text(format!("{verified}\n"))?;
         Ok(Outcome::of(verified.holds()))
     }

@@ -19,4 +19,4 @@ pub mod variant;
 pub use call::Call;
 pub use device::{VariantsBackend, device, failing_plan};
 
-pub use variant::{Class, Variant};
+pub use variant::{Class, Variant, all, find};

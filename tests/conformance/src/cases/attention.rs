@@ -7,8 +7,17 @@ use omnihal::op::RowQuant;
 use omnihal::op::attention::{Entries, Latent, Query, Sparse};
 use omnihal::{DType, RowFormat};
 
-const STEPS: [&Batch; 7] =
-    [&batch::MIXED, &batch::DECODE, &batch::CHUNK, &batch::BORDER, &batch::FRESH, &batch::ALONE, &batch::EMPTY];
+const STEPS: [&Batch; 9] = [
+    &batch::MIXED,
+    &batch::DECODE,
+    &batch::CHUNK,
+    &batch::BORDER,
+    &batch::WRAP,
+    &batch::PAGE,
+    &batch::FRESH,
+    &batch::ALONE,
+    &batch::EMPTY,
+];
 
 pub(super) fn add(list: &mut List) {
     for act in ACTS {
@@ -49,7 +58,16 @@ fn edges(list: &mut List, act: DType) {
         Some(step),
         true,
     );
+    list.add(
+        latent(step, (20, 320, 64), RowQuant::F8Nope, DType::BF16, act),
+        Data::Groups,
+        Layout::Dense,
+        Some(step),
+        true,
+    );
+    list.add(latent(step, (20, 96, 32), RowQuant::None, DType::BF16, act), Data::Zero, Layout::Dense, Some(step), true);
     list.add(query(step, (5, 40, 40), act), Data::Small, Layout::Apart, Some(step), true);
+    list.add(query(step, (2, 40, 8), act), Data::Nan, Layout::Dense, Some(step), true);
     let plain = RowFormat::Plain(act);
     for (sizes, entries, data, layout) in [
         // Logits far apart: the largest must be subtracted, the sink's included.
@@ -59,6 +77,13 @@ fn edges(list: &mut List, act: DType) {
         ((2, 66, 2), (Entries::None, 0), Data::Small, Layout::Shifted),
     ] {
         list.add(sparse(step, sizes, entries, plain, act), data, layout, Some(step), true);
+    }
+    for page in [&batch::PAGE, &batch::DECODE] {
+        // A page that is absent, entries that are listed twice, and what no row may see spoilt by NaN.
+        for data in [Data::Whole, Data::Nan] {
+            list.step(sparse(page, (3, 64, 24), (Entries::Listed(6), 4), plain, act), data, page, true);
+            list.step(sparse(page, (3, 64, 24), (Entries::All, 4), plain, act), data, page, true);
+        }
     }
     let forward = Sparse { inverse: false, scale: 1.0, ..sparse(step, (3, 64, 24), (Entries::All, 8), plain, act) };
     list.step(forward, Data::Normal, step, true);

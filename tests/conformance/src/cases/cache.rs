@@ -6,13 +6,23 @@ use crate::case::{Data, Layout};
 use omnihal::op::cache::{CopyRows, Rows, Store};
 use omnihal::{DType, RowFormat};
 
-const STEPS: [&Batch; 7] =
-    [&batch::MIXED, &batch::DECODE, &batch::CHUNK, &batch::BORDER, &batch::FRESH, &batch::ALONE, &batch::EMPTY];
+const STEPS: [&Batch; 9] = [
+    &batch::MIXED,
+    &batch::DECODE,
+    &batch::CHUNK,
+    &batch::BORDER,
+    &batch::WRAP,
+    &batch::PAGE,
+    &batch::FRESH,
+    &batch::ALONE,
+    &batch::EMPTY,
+];
 
 pub(super) fn add(list: &mut List) {
     for (rows, count, tables, table, entries) in [(4, 9, 2, 3, 4), (1, 1, 1, 1, 1), (7, 33, 5, 6, 32), (3, 64, 3, 4, 7)]
     {
         list.plain(Rows { rows, count, tables, table, entries });
+        list.add(Rows { rows, count, tables, table, entries }, Data::Normal, Layout::Apart, None, true);
     }
     for (rows, width, count, dtype) in [
         (8, 12, 3, DType::F32),
@@ -21,6 +31,7 @@ pub(super) fn add(list: &mut List) {
         (12, 584, 4, DType::U8),
         (6, 33, 1, DType::I32),
     ] {
+        list.add(CopyRows { rows, width, count, dtype }, Data::Small, Layout::Dense, None, true);
         list.plain(CopyRows { rows, width, count, dtype });
     }
     for act in ACTS {

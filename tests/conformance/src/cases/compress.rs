@@ -2,13 +2,22 @@
 
 use super::{ACTS, EPS, List};
 use crate::batch::{self, Batch};
-use crate::case::Data;
+use crate::case::{Data, Layout};
 use omnihal::op::RowQuant;
 use omnihal::op::compress::Update;
 use omnihal::{DType, RowFormat, SpaceShape};
 
-const STEPS: [&Batch; 7] =
-    [&batch::MIXED, &batch::DECODE, &batch::CHUNK, &batch::BORDER, &batch::FRESH, &batch::ALONE, &batch::EMPTY];
+const STEPS: [&Batch; 9] = [
+    &batch::MIXED,
+    &batch::DECODE,
+    &batch::CHUNK,
+    &batch::BORDER,
+    &batch::WRAP,
+    &batch::PAGE,
+    &batch::FRESH,
+    &batch::ALONE,
+    &batch::EMPTY,
+];
 
 pub(super) fn add(list: &mut List) {
     for act in ACTS {
@@ -35,6 +44,11 @@ pub(super) fn add(list: &mut List) {
         list.step(d, Data::Wide, &batch::BORDER, true);
         let d = update(&batch::CHUNK, 1, (17, 2), RowQuant::None, plain, DType::F32, act);
         list.step(d, Data::Whole, &batch::CHUNK, true);
+        let d = update(&batch::PAGE, 0, (40, 8), RowQuant::None, plain, DType::F32, act);
+        list.add(d, Data::Whole, Layout::Apart, Some(&batch::PAGE), true);
+        list.step(d, Data::Zero, &batch::PAGE, true);
+        let d = update(&batch::DECODE, 0, (40, 8), RowQuant::None, plain, DType::F32, act);
+        list.step(d, Data::Whole, &batch::DECODE, true);
         for step in [&batch::RELEASED_DECODE, &batch::RELEASED_CHUNK] {
             for space in [0, 1] {
                 list.step(

@@ -14,6 +14,20 @@ pub(super) fn add(list: &mut List) {
         let d = Copy { shape: omnihal::Shape::new(shapes[shape]), input: types[input], output: types[output] };
         list.add(d, data[data_], layouts[layout], None, true);
     }
+    for (input, output) in
+        [(DType::F32, DType::BF16), (DType::F32, DType::I32), (DType::I32, DType::F32), (DType::I32, DType::I32)]
+    {
+        for layout in [Layout::Dense, Layout::Any] {
+            list.add(Copy { shape: [9, 40].into(), input, output }, Data::Ties, layout, None, true);
+        }
+    }
+    list.add(
+        Copy { shape: [5, 40].into(), input: DType::F32, output: DType::BF16 },
+        Data::Special,
+        Layout::Dense,
+        None,
+        true,
+    );
     for (dtype, value) in [(DType::F32, 1.5), (DType::BF16, -0.0), (DType::F32, f32::NEG_INFINITY), (DType::I32, -1.0)]
     {
         for shape in [[3, 5], [1, 1], [129, 33]] {

@@ -29,6 +29,20 @@ pub(super) fn add(list: &mut List) {
             list.add(Softmax { pre, len, post }, data, layout, None, true);
         }
     }
+    for input in ACTS {
+        for op in [Reduction::Sum, Reduction::Max, Reduction::MeanSquare] {
+            let d = Reduce { pre: 4, len: 33, post: 1, op, alpha: -1.5, input, output: DType::F32 };
+            list.add(d, Data::Low, Layout::Dense, None, true);
+            list.add(d, Data::Groups, Layout::Dense, None, true);
+        }
+    }
+    for data in [Data::Low, Data::Groups, Data::Near] {
+        list.add(Softmax { pre: 3, len: 70, post: 1 }, data, Layout::InPlace, None, true);
+        list.add(Softmax { pre: 2, len: 33, post: 3 }, data, Layout::Dense, None, true);
+        for exclusive in [false, true] {
+            list.add(Cumsum { rows: 3, len: 70, exclusive }, data, Layout::Dense, None, true);
+        }
+    }
     for (rows, len) in [(1, 1), (3, 21), (2, 300), (5, 64)] {
         for exclusive in [false, true] {
             list.add(Cumsum { rows, len, exclusive }, Data::Normal, Layout::Dense, None, true);
@@ -65,32 +79,26 @@ fn unary(list: &mut List) {
             list.add(d, Data::Small, Layout::Dense, None, true);
         }
     }
-    // Arguments near the ends of what an exponential can do.
+    // Arguments near the ends of what an exponential can do, and beyond.
+    let plain = |func, alpha, input, output| {
+        let (beta, gamma, delta) = (0.0, 1.0, 0.0);
+        Unary { shape: [7, 40].into(), func, alpha, beta, gamma, delta, input, output }
+    };
     for func in [Func::Exp, Func::Sigmoid, Func::Silu, Func::SqrtSoftplus] {
-        let d = Unary {
-            shape: [40].into(),
-            func,
-            alpha: 20.0,
-            beta: 0.0,
-            gamma: 1.0,
-            delta: 0.0,
-            input: DType::F32,
-            output: DType::F32,
-        };
-        list.plain(d);
+        for alpha in [20.0, 40.0] {
+            list.plain(plain(func, alpha, DType::F32, DType::F32));
+        }
+    }
+    // Counts and positions become numbers.
+    for (func, output) in [(Func::Identity, DType::F32), (Func::Floor, DType::F32), (Func::Identity, DType::BF16)] {
+        list.plain(plain(func, 0.25, DType::I32, output));
+    }
+    for act in ACTS {
+        list.add(plain(Func::Silu, 1.0, act, act), Data::Nan, Layout::InPlace, None, true);
+        list.add(plain(Func::Silu, 1.0, act, act), Data::Low, Layout::Dense, None, true);
     }
     for (func, dtype) in [(Func::Identity, DType::F32), (Func::Relu, DType::F32), (Func::Abs, DType::BF16)] {
-        let d = Unary {
-            shape: [7, 40].into(),
-            func,
-            alpha: 1.0,
-            beta: 0.0,
-            gamma: 1.0,
-            delta: 0.0,
-            input: dtype,
-            output: dtype,
-        };
-        list.add(d, Data::Special, Layout::Dense, None, true);
+        list.add(plain(func, 1.0, dtype, dtype), Data::Special, Layout::Dense, None, true);
     }
 }
 
@@ -117,6 +125,7 @@ fn binary(list: &mut List) {
         let (a, b, output) = (DType::F32, DType::F32, DType::F32);
         let d = Binary { shape, a_shape: shape, b_shape: shape, arith, eps: 0.0, scale: 1.0, a, b, output };
         list.add(d, Data::Special, Layout::Dense, None, true);
+        list.add(d, Data::Near, Layout::InPlace, None, true);
     }
 }
 
@@ -143,6 +152,14 @@ fn select(list: &mut List) {
         };
         let data = [Data::Normal, Data::Whole, Data::Special, Data::Small][(cmp + layout) % 4];
         list.add(d, data, LAYOUTS[layout], None, true);
+    }
+    for cmp in cmps {
+        for compared in [DType::F32, DType::I32] {
+            let (b, p, q) = (Source::Tensor(full), Source::Tensor(full), Source::Const(-1.0));
+            let d = Where { shape: full, a_shape: full, cmp, b, p, q, compared, dtype: DType::F32 };
+            list.add(d, Data::Near, Layout::Dense, None, true);
+            list.add(d, Data::Near, Layout::InPlace, None, true);
+        }
     }
     // Masking with an infinity, as attention does.
     let (b, q) = (Source::Const(0.0), Source::Const(f32::NEG_INFINITY));

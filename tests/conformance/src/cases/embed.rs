@@ -12,6 +12,14 @@ pub(super) fn add(list: &mut List) {
                 list.plain(Lookup { rows, vocab, width, copies, table, act });
             }
             let small = Lookup { rows: 6, vocab: 9, width: 40, copies: 4, table, act };
+            // Ids that 16 bits do not hold.
+            list.add(
+                Lookup { rows: 9, vocab: 70_000, width: 2, copies: 1, table, act },
+                Data::Normal,
+                Layout::Dense,
+                None,
+                table == act,
+            );
             list.add(small, Data::Small, Layout::Apart, None, true);
             list.add(small, Data::Wide, Layout::Shifted, None, false);
             // Flash and Pro: hidden size, streams.

@@ -32,11 +32,21 @@ fn linear(list: &mut List) {
     }
     for weight in WEIGHTS {
         for input in ACTS {
-            for (rows, inner, outer) in [(5, 256, 40), (1, 128, 7), (3, 384, 129)] {
+            for (rows, inner, outer, data) in [
+                (5, 256, 40, Data::Normal),
+                (1, 128, 7, Data::Wide),
+                (3, 384, 129, Data::Normal),
+                (4, 512, 9, Data::Groups),
+                (2, 256, 5, Data::Peaks),
+            ] {
                 let (a_quant, output, accumulate) = (ActQuant::F8G128, input, false);
                 let d = Linear { rows, inner, outer, input, weight, a_quant, output, accumulate };
-                list.add(d, if rows == 1 { Data::Wide } else { Data::Normal }, Layout::Dense, None, rows == 5);
+                list.add(d, data, Layout::Dense, None, rows > 3);
             }
+            // A NaN spoils its own row.
+            let (a_quant, output, accumulate) = (ActQuant::None, input, false);
+            let d = Linear { rows: 9, inner: 64, outer: 20, input, weight, a_quant, output, accumulate };
+            list.add(d, Data::Nan, Layout::Dense, None, true);
             // Many outputs of one product: the signs of their errors are counted.
             let (a_quant, output, accumulate) = (ActQuant::None, DType::F32, false);
             let d = Linear { rows: 16, inner: 512, outer: 64, input, weight, a_quant, output, accumulate };
@@ -70,6 +80,23 @@ fn batched(list: &mut List) {
         let d = Batched { batch, m, inner, n, transpose_a, transpose_b, input, output, alpha, accumulate };
         list.add(d, DATA[data], LAYOUTS[layout], None, true);
     }
+    for (transpose_a, transpose_b) in flags {
+        let (input, output) = (DType::F32, DType::F32);
+        let square = |n| Batched {
+            batch: 2,
+            m: n,
+            inner: n,
+            n,
+            transpose_a,
+            transpose_b,
+            input,
+            output,
+            alpha: 1.0,
+            accumulate: false,
+        };
+        list.plain(square(8));
+        list.add(square(17), Data::Nan, Layout::Dense, None, true);
+    }
     // One query row's heads against its keys, as the composed attention of the released models has them.
     let d = Batched {
         batch: 1,
@@ -94,6 +121,7 @@ fn grouped(list: &mut List) {
                 list.add(d, if rows == 17 { Data::Wide } else { Data::Normal }, Layout::Dense, None, rows == 6);
             }
             let d = Grouped { rows: 9, groups: 4, inner: 64, outer: 12, input, weight, output: input };
+            list.add(Grouped { rows: 2, groups: 5, ..d }, Data::Nan, Layout::Dense, None, true);
             list.add(d, Data::Whole, Layout::Apart, None, true);
         }
     }

@@ -16,6 +16,7 @@ pub(super) fn add(list: &mut List) {
                 list.add(Post { rows, streams, width, act }, data, Layout::Dense, None, true);
             }
             list.add(Post { rows, streams, width, act }, Data::Whole, Layout::Apart, None, true);
+            list.add(Post { rows, streams, width, act }, Data::Nan, Layout::InPlace, None, true);
         }
         let pre = Pre { rows: 4, streams: 4, width: 40, iters: 3, eps: EPS, hc_eps: 1e-2, norm: Some(DType::F32), act };
         list.add(pre, Data::Wide, Layout::Apart, None, true);

@@ -7,8 +7,17 @@ use omnihal::op::RowQuant;
 use omnihal::op::indexer::{Query, Select};
 use omnihal::{DType, RowFormat};
 
-const STEPS: [&Batch; 7] =
-    [&batch::MIXED, &batch::DECODE, &batch::CHUNK, &batch::BORDER, &batch::FRESH, &batch::ALONE, &batch::EMPTY];
+const STEPS: [&Batch; 9] = [
+    &batch::MIXED,
+    &batch::DECODE,
+    &batch::CHUNK,
+    &batch::BORDER,
+    &batch::WRAP,
+    &batch::PAGE,
+    &batch::FRESH,
+    &batch::ALONE,
+    &batch::EMPTY,
+];
 
 pub(super) fn add(list: &mut List) {
     for act in ACTS {
@@ -24,6 +33,12 @@ pub(super) fn add(list: &mut List) {
         let (decode, chunk) = (&batch::DECODE, &batch::CHUNK);
         list.add(query(decode, (3, 64, 64), true, RowQuant::F4All, act), Data::Wide, Layout::Apart, Some(decode), true);
         list.step(query(chunk, (1, 128, 64), true, RowQuant::None, act), Data::Small, chunk, true);
+        list.step(query(chunk, (2, 64, 16), false, RowQuant::F4All, act), Data::Peaks, chunk, true);
+        list.add(query(chunk, (2, 32, 8), true, RowQuant::None, act), Data::Nan, Layout::Apart, Some(chunk), true);
+        let page = &batch::PAGE;
+        for data in [Data::Whole, Data::Nan, Data::Zero] {
+            list.step(select(page, (2, 32, 8), 3, RowFormat::Plain(act), act), data, page, true);
+        }
         // Many ties, and scores of 0 where no head is positive.
         list.step(select(decode, (2, 32, 8), 4, RowFormat::Plain(act), act), Data::Whole, decode, true);
         list.add(

@@ -10,6 +10,7 @@ use omnihal::{DType, WeightFormat};
 pub(super) fn add(list: &mut List) {
     for (rows, choices, first, local) in [(7, 3, 1, 4), (1, 1, 0, 1), (33, 6, 0, 16), (5, 2, 3, 2), (16, 4, 0, 64)] {
         list.plain(Group { rows, choices, first, local });
+        list.add(Group { rows, choices, first, local }, Data::Normal, Layout::Apart, None, true);
     }
     for act in ACTS {
         route(list, act);
@@ -53,6 +54,11 @@ fn route(list: &mut List, act: DType) {
             }
         }
     }
+    for data in [Data::Nan, Data::Zero, Data::Normal] {
+        let (routing, gate, rows) = (Routing::Scored, DType::F32, batch::CHUNK.rows);
+        let d = Route { rows, width: 40, experts: 9, choices: 3, routing, scale: 1.5, gate, act, with_logits: true };
+        list.add(d, data, Layout::Apart, Some(&batch::CHUNK), true);
+    }
     let step = &batch::ALONE;
     for (width, experts, scale) in [(4096, 256, 1.5), (7168, 384, 2.5)] {
         let (routing, gate) = (Routing::Scored, DType::BF16);
@@ -69,6 +75,11 @@ fn mlp(list: &mut List, w13: WeightFormat, w2: WeightFormat, a_quant: ActQuant, 
         for (limit, data) in [(1.0, Data::Normal), (10.0, Data::Wide)] {
             list.add(Mlp { rows, width, inter, w13, w2, limit, a_quant, act }, data, Layout::Dense, None, rows == 6);
         }
+    }
+    if a_quant != ActQuant::None {
+        let d = Mlp { rows: 3, width: 256, inter: 256, w13, w2, limit: 10.0, a_quant, act };
+        list.add(d, Data::Groups, Layout::Dense, None, true);
+        list.add(d, Data::Nan, Layout::Apart, None, true);
     }
     let (_, width, inter) = sizes[0];
     list.add(
@@ -109,6 +120,29 @@ fn experts(list: &mut List, w13: WeightFormat, w2: WeightFormat, a_quant: ActQua
         };
         list.add(d, Data::Wide, Layout::Dense, None, false);
     }
+    let d = Experts {
+        rows: 5,
+        width: 128,
+        inter: 128,
+        choices: 3,
+        first: 1,
+        local: 3,
+        w13,
+        w2,
+        limit: 10.0,
+        a_quant,
+        act,
+        accumulate: true,
+    };
+    list.add(d, Data::Normal, Layout::InPlace, None, true);
+    list.add(d, Data::Nan, Layout::Apart, None, true);
+    list.add(
+        Experts { width: 256, inter: 256, rows: 3, accumulate: false, ..d },
+        Data::Groups,
+        Layout::Dense,
+        None,
+        true,
+    );
     if a_quant == ActQuant::None {
         let (rows, width, inter, choices, local) = (2, 4096, 128, 2, 3);
         let d = Experts {

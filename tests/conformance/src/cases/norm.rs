@@ -16,6 +16,17 @@ pub(super) fn add(list: &mut List) {
         list.add(d, data[data_], layouts[layout], None, true);
     }
     for act in ACTS {
+        for (rows, data, layout) in
+            [(9, Data::Nan, Layout::Dense), (13, Data::Groups, Layout::Apart), (19, Data::Wide, Layout::InPlace)]
+        {
+            let d = Rms { rows, heads: 2, width: 70, eps: EPS, weight: Some(DType::BF16), input: act, output: act };
+            list.add(d, data, layout, None, true);
+        }
+        let d = Rms { rows: 3, heads: 1, width: 64, eps: EPS, weight: None, input: act, output: act };
+        list.add(d, Data::Zero, Layout::Dense, None, true);
+        // Rows of one number: some of them zero, and no epsilon to divide by.
+        let d = Rms { rows: 40, heads: 1, width: 1, eps: 0.0, weight: None, input: act, output: act };
+        list.add(d, Data::Whole, Layout::Dense, None, true);
         // The epsilon decides where all is small; large epsilons and none at all.
         for eps in [1e-2, 1.0] {
             let d = Rms { rows: 3, heads: 1, width: 64, eps, weight: Some(DType::F32), input: act, output: act };

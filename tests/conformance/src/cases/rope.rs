@@ -14,6 +14,9 @@ pub(super) fn add(list: &mut List) {
         list.add(d, data[data_], layouts[layout], None, true);
     }
     for dtype in ACTS {
+        for rows in [17, 35] {
+            list.plain(Apply { rows, heads: 2, width: 32, rotary: 16, inverse: rows == 35, dtype });
+        }
         for inverse in [false, true] {
             let d = Apply { rows: 2, heads: 64, width: 512, rotary: 64, inverse, dtype };
             list.add(d, Data::Normal, Layout::Dense, None, false);

@@ -70,7 +70,10 @@ fn bad_descriptors(target: &Target, _: u64) -> Result<Verdict> {
         if device.caps().ops.contains(kind) {
             // Which field is told is the catalogue's choice: a size may be found by a relation or by a shape that it is part of.
             let words = op.check().err().map(|e| e.message().to_owned()).unwrap_or_default();
-            let named = words.split('`').nth(1).is_none_or(|field| error.message().contains(&format!("`{field}`")));
+            // A device may look at sizes where the host looks at shapes: any field or argument of the operator will do.
+            let spec = op.kind().spec();
+            let names = spec.fields.iter().map(|f| f.name).chain(spec.args.iter().map(|a| a.name));
+            let named = names.into_iter().any(|name| error.message().contains(&format!("`{name}`")));
             notes.rule(named, || format!("the refusal of {op:?} is `{error}`, expected the field: {words}"));
             notes.refused::<()>(
                 &format!("a plan of a bad {}", kind.name()),

@@ -49,7 +49,9 @@ pub fn run(
         for _ in 0..jobs.clamp(1, items.len().max(1)) {
             let (send, queue) = (send.clone(), &queue);
             scope.spawn(move || {
-                let _ = serve(items, queue, start, limits, &send).map_err(|error| send.send(Err(error)));
+                if let Err(error) = serve(items, queue, start, limits, &send) {
+                    let _ = send.send(Err(error));
+                }
             });
         }
         drop(send);

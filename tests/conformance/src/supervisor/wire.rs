@@ -28,6 +28,7 @@ pub struct Done {
 impl Done {
     /// Packs a result for the wire.
     pub fn pack(mut result: CaseResult) -> Done {
+        crate::report::make_finite(&mut result);
         let outputs = result.outputs.iter_mut().map(|o| o.bytes.take().map(|b| crate::judge::hex(&b))).collect();
         Done { result, outputs }
     }

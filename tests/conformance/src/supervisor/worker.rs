@@ -5,7 +5,6 @@ use crate::report::DeviceFacts;
 use crate::run::Options;
 use crate::suite;
 use crate::target::Target;
-use std::collections::HashMap;
 use std::io::{self, BufRead, Write};
 
 /// Opens the device and answers names with results until the input ends.
@@ -20,11 +19,10 @@ pub fn serve(
         Err(why) => return say(&mut output, &Message::Refused(why)),
     };
     say(&mut output, &Message::Ready(Box::new(facts)))?;
-    let items: HashMap<String, suite::Item> = suite::all().into_iter().map(|i| (i.id().to_owned(), i)).collect();
+    let items = suite::Index::default();
     for line in input.lines() {
         let id = line?;
-        let found = items.get(id.trim_end()).cloned().map_or_else(|| suite::find(id.trim_end()), Ok);
-        let result = match found {
+        let result = match items.find(id.trim_end()) {
             Ok(item) => item.run(&target, options),
             Err(why) => crate::CaseResult::new(&id, "-", "-", crate::Outcome::NotRun).because(why),
         };

@@ -7,8 +7,8 @@ mod table;
 use omnihal_mutants::Class;
 use table::{families, rate, rows};
 
-/// Families of the catalogue that compute numbers, and what devices do beside operators.
-const FAMILIES: [&str; 15] = [
+/// Families of the catalogue. Mistakes of streams and memory are judged by tests/runtime.rs, in processes of their own.
+const FAMILIES: [&str; 14] = [
     "embed",
     "norm",
     "gemm",
@@ -58,7 +58,7 @@ macro_rules! families {
             assert!(found.is_empty());
             for variant in omnihal_mutants::all() {
                 let family = variant.id.split('.').next().unwrap();
-                assert!(FAMILIES.contains(&family), "{} belongs to no family that is judged", variant.id);
+                assert!(family == "stream" || FAMILIES.contains(&family), "{} belongs to no family that is judged", variant.id);
                 assert!(matches!(variant.class, Class::Honest | Class::Planted));
             }
         }
@@ -80,5 +80,4 @@ families! {
     mistakes_in_sample_are_caught = "sample";
     mistakes_in_elementwise_are_caught = "elementwise";
     mistakes_in_copy_are_caught = "copy";
-    mistakes_in_streams_are_caught = "stream";
 }

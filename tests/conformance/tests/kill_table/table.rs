@@ -1,11 +1,14 @@
 //! Which planted mistakes the must-pass cases catch, and whether honest devices pass.
 
-use omnihal::{Device, OpKind};
+use omnihal::op::copy::Fill;
+use omnihal::{Args, DType, Device, MemoryKind, OpKind, Stream, View};
 use omnihal_conformance::case::Case;
 use omnihal_conformance::run::{self, Options};
-use omnihal_conformance::script::{self, Script};
+use omnihal_conformance::runtime::poison;
+use omnihal_conformance::script::{self, Verdict};
 use omnihal_conformance::{Outcome, Profile, Target, cases};
 use omnihal_mutants::{Class, Variant, VariantsBackend};
+use std::process::Command;
 use std::sync::Arc;
 
 /// What became of one variant over all seeds.
@@ -36,12 +39,11 @@ impl Row {
 /// Variants whose ids start with `prefix`, each under seeds `0..seeds`.
 pub fn rows(prefix: &str, seeds: usize, mut each: impl FnMut(&Row)) -> Vec<Row> {
     let all = cases::all();
-    let scripts: Vec<Script> = script::all().into_iter().filter(|s| s.profile == Profile::Runtime && s.quick).collect();
     let variants = omnihal_mutants::all().into_iter().filter(|v| v.id.starts_with(prefix));
     let mut rows = Vec::new();
     for variant in variants {
         let row = match variant.ops {
-            [] => of_scripts(variant, &scripts, seeds.min(MAX_SCRIPT_SEEDS)),
+            [] => of_scripts(variant, seeds.min(MAX_SCRIPT_SEEDS)),
             ops => of_cases(variant, &own(&all, ops), seeds),
         };
         each(&row);
@@ -53,9 +55,13 @@ pub fn rows(prefix: &str, seeds: usize, mut each: impl FnMut(&Row)) -> Vec<Row> 
 /// Scripts look at times and orders; their random numbers decide little.
 const MAX_SCRIPT_SEEDS: usize = 2;
 
+/// Cases with more arithmetic are left out: the plain device computes one product after another, and no mistake needs them to show.
+const MAX_FLOPS: f64 = 3e6;
+
 /// The cases of some operators, short ones first: most mistakes show at once.
 fn own<'a>(all: &'a [Case], ops: &[OpKind]) -> Vec<&'a Case> {
-    let mut own: Vec<&Case> = all.iter().filter(|c| ops.contains(&c.op.kind())).collect();
+    let small = |c: &&Case| c.op.cost().flops <= MAX_FLOPS;
+    let mut own: Vec<&Case> = all.iter().filter(|c| ops.contains(&c.op.kind())).filter(small).collect();
     own.sort_by_key(|c| !c.quick);
     own
 }
@@ -80,23 +86,57 @@ fn first_failure(device: &Arc<dyn Device>, cases: &[&Case], salt: u64) -> Option
     })
 }
 
-fn of_scripts(variant: &'static Variant, scripts: &[Script], seeds: usize) -> Row {
+/// Mistakes of streams and memory may end the process: each is judged in a child, which prints what it found.
+fn of_scripts(variant: &'static Variant, seeds: usize) -> Row {
     let mut row = Row { variant, caught: 0, seeds, by: None };
-    for seed in 0..seeds as u64 {
-        let failed = scripts.iter().find_map(|script| {
-            let target = match Target::open(Arc::new(VariantsBackend(Some(variant))), 0) {
-                Ok(target) => target,
-                Err(error) => return Some(format!("open: {error}")),
-            };
-            let result = script.judge(&target, seed);
-            (result.outcome != Outcome::Pass).then(|| format!("{}: {}", result.id, result.message.unwrap_or_default()))
-        });
-        if let Some(by) = failed {
+    for seed in 0..seeds {
+        let program = std::env::current_exe().unwrap_or_default();
+        let output = Command::new(program).args(["--one", variant.id, &seed.to_string()]).output();
+        let by = match output {
+            Ok(output) if output.status.success() => {
+                let words = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+                (!words.is_empty()).then_some(words)
+            }
+            Ok(output) => Some(format!("the process: {}", output.status)),
+            Err(error) => Some(format!("the process: {error}")),
+        };
+        if let Some(by) = by {
             row.caught += 1;
             row.by.get_or_insert(by);
         }
     }
     row
+}
+
+/// The child's part: the first script that a variant fails, or what its failed stream does wrong.
+pub fn one(id: &str, seed: u64) -> Option<String> {
+    let variant = omnihal_mutants::find(id)?;
+    let scripts = script::all().into_iter().filter(|s| s.profile == Profile::Runtime && s.quick);
+    for script in scripts {
+        let target = match Target::open(Arc::new(VariantsBackend(Some(variant))), 0) {
+            Ok(target) => target,
+            Err(error) => return Some(format!("open: {error}")),
+        };
+        let result = script.judge(&target, seed);
+        if result.outcome != Outcome::Pass {
+            return Some(format!("{}: {}", result.id, result.message.unwrap_or_default()));
+        }
+    }
+    after_a_failure(&omnihal_mutants::device(Some(variant))).map(|found| format!("rules of failed streams: {found}"))
+}
+
+/// What a stream does wrong after a run has failed on it.
+fn after_a_failure(device: &Arc<dyn Device>) -> Option<String> {
+    let plan = omnihal_mutants::failing_plan(&Fill { shape: [4].into(), value: 0.0, dtype: DType::F32 }.into());
+    let buffer = device.alloc(16, MemoryKind::Device).ok()?;
+    let views = [View::contiguous(buffer.mem(), DType::F32, [4]).ok()];
+    // SAFETY: the view is the operator's, and its buffer outlives the streams of the rules.
+    let fail = |stream: &dyn Stream| unsafe { stream.run(&*plan, &Args::new(&views)) };
+    match poison::rules(device, &fail) {
+        Ok(Verdict::Ran(findings)) => findings.into_iter().next().map(|f| f.to_string()),
+        Ok(Verdict::Unsupported(_)) => None,
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Planted and caught mistakes of a family, those that no legal input can show left out.
