@@ -181,7 +181,9 @@ impl Image {
 /// Pools and rings are the model's own, step columns are cut from one table: these lie as they always do.
 fn may_move(op: OpKind, arg: &ArgType) -> bool {
     let own = matches!(arg.name, "ring" | "pool" | "state" | "last" | "seen" | "rope");
-    let column = matches!(arg.name, "toks" | "seqs" | "out" | "close") || (arg.name == "pt" && op != OpKind::CacheRows);
+    let words = arg.format == WeightFormat::Plain(DType::I32);
+    let column = (words && matches!(arg.name, "toks" | "seqs" | "out" | "close"))
+        || (arg.name == "pt" && op != OpKind::CacheRows);
     !own && !column
 }
 

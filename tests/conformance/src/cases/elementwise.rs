@@ -40,7 +40,7 @@ pub(super) fn add(list: &mut List) {
         list.add(Softmax { pre: 3, len: 70, post: 1 }, data, Layout::InPlace, None, true);
         list.add(Softmax { pre: 2, len: 33, post: 3 }, data, Layout::Dense, None, true);
         for exclusive in [false, true] {
-            list.add(Cumsum { rows: 3, len: 70, exclusive }, data, Layout::Dense, None, true);
+            list.add(Cumsum { rows: 17, len: 130, exclusive }, data, Layout::Dense, None, true);
         }
     }
     for (rows, len) in [(1, 1), (3, 21), (2, 300), (5, 64)] {

@@ -22,6 +22,7 @@ pub(super) fn add(list: &mut List) {
                 for data in [Data::Normal, Data::Wide, Data::Small] {
                     list.add(d, data, Layout::Dense, None, true);
                 }
+                list.add(d, Data::Nan, Layout::Dense, None, true);
                 list.add(d, Data::Normal, Layout::Apart, None, false);
             }
         }

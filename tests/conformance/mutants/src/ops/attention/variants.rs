@@ -113,10 +113,11 @@ pub const VARIANTS: &[Variant] = &[
     Variant::planted("attention.scale_twice", SPARSE, "multiplies logits by the factor twice"),
     Variant::planted("attention.scale_of_head_width", SPARSE, "computes the factor from the head's width"),
     Variant::planted("attention.softmax_without_maximum", SPARSE, "takes exponentials of unshifted logits"),
-    Variant::planted(
+    Variant::equivalent(
         "attention.sink_not_in_maximum",
         SPARSE,
         "leaves the sink out of the maximum: large ones overflow",
+        "where the exponential of the sink overflows, every probability lies below the normal numbers, which a device may flush to 0",
     ),
     Variant::planted("attention.sink_missing", SPARSE, "forgets the sink"),
     Variant::planted("attention.sink_twice", SPARSE, "adds the sink twice"),

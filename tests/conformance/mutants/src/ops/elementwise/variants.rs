@@ -107,7 +107,12 @@ pub const VARIANTS: &[Variant] = &[
     planted("elementwise.softmax_over_the_last_axis", SOFTMAX, "the axis after the given one"),
     planted("elementwise.sums_run_on_into_the_next_row", CUMSUM, "rows start with the sum of the one before"),
     planted("elementwise.exclusive_is_ignored", CUMSUM, "the element itself is counted"),
-    planted("elementwise.exclusive_by_subtraction", CUMSUM, "a large element wipes out the sum before it"),
+    Variant::equivalent(
+        "elementwise.exclusive_by_subtraction",
+        CUMSUM,
+        "a large element wipes out the sum before it",
+        "libraries form exclusive sums so, and the judge's bound leaves room for it: its values only count and place",
+    ),
     planted("elementwise.exclusive_starts_with_the_first", CUMSUM, "the first sum is the first element, not 0"),
     planted("elementwise.carry_between_blocks_is_lost", CUMSUM, "every 32 elements the sum starts anew"),
     planted("elementwise.running_sum_in_bf16", CUMSUM, "the sum is kept in BF16"),

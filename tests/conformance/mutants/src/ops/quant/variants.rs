@@ -30,7 +30,12 @@ pub const VARIANTS: &[Variant] = &[
         "codes stand for numbers, and both zeros are the same number; only copies and embeddings promise bits",
     ),
     planted("quant.maximum_without_absolute_value", MAKING, "negative values do not count for the scale"),
-    planted("quant.nan_becomes_zero", MAKING, "a NaN is replaced by 0"),
+    Variant::equivalent(
+        "quant.nan_becomes_zero",
+        MAKING,
+        "a NaN is replaced by 0",
+        "a group with a NaN has no largest magnitude and so no scale: what becomes of it is not specified",
+    ),
     planted("quant.gaps_between_rows_are_ignored", ALL, "inputs are read as one block"),
     planted("quant.result_gaps_are_ignored", QDQ, "the result is written as one block"),
     planted("quant.one_group_for_a_vector", QDQ, "all groups of a vector share a scale"),
