@@ -5,6 +5,7 @@ mod failure;
 mod host;
 mod open;
 mod output;
+mod plugins;
 
 use clap::Parser;
 use std::io::IsTerminal;
@@ -44,8 +45,9 @@ Exit codes:
   3  no such device, or the device failed
 
 Environment:
-  OMNIHAL_LOG      log filter, such as info or omnihal_runtime=trace (to stderr)
-  OMNIHAL_THREADS  threads of the cpu backend";
+  OMNIHAL_PLUGIN_PATH  plug-ins, or folders of them, as full paths parted by `:`
+  OMNIHAL_LOG          log filter, such as info or omnihal_runtime=trace (to stderr)
+  OMNIHAL_THREADS      threads of the cpu backend";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

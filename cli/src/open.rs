@@ -1,6 +1,7 @@
 //! Options that several commands share, and what they open.
 
 use crate::failure::Failure;
+use crate::plugins;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use omnihal::{DType, Device};
@@ -83,7 +84,7 @@ fn inside(dir: &Path, file: &Path) -> PathBuf {
 /// Which device.
 #[derive(Args, Clone, Debug)]
 pub struct BackendArgs {
-    /// Backend, or backend:index
+    /// Backend, backend:index, or the path of a plug-in
     #[arg(long, value_name = "NAME", default_value = "cpu")]
     pub backend: String,
     /// Backend that runs, with copies, what the first cannot [default: nothing falls back]
@@ -103,9 +104,12 @@ impl BackendArgs {
     }
 }
 
-/// Opens a device by `name` or `name:index`.
+/// Opens a device by `name`, `name:index` or the path of a plug-in.
 pub fn open(device: &str) -> Result<Arc<dyn Device>, Failure> {
-    let registry = omnihal_backends::registry();
+    if plugins::is_path(device) {
+        return plugins::open(Path::new(device));
+    }
+    let registry = &plugins::found().registry;
     let name = device.split(':').next().unwrap_or(device);
     registry.get(name).map_err(|error| {
         let advice = match omnihal_backends::OPTIONAL.contains(&name) {

@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::plugins;
 use clap::Args;
 use omnihal::{DeviceInfo, Probe};
 use serde::Serialize;
@@ -58,7 +59,7 @@ pub fn find() -> Vec<Found> {
         },
         Err(error) => Found { backend, devices: vec![], searched: vec![], error: Some(error.to_string()) },
     };
-    omnihal_backends::registry().probe_all().into_iter().map(found).collect()
+    plugins::found().registry.probe_all().into_iter().map(found).collect()
 }
 
 fn device(info: &DeviceInfo) -> FoundDevice {
@@ -75,10 +76,18 @@ impl Devices {
         let found = find();
         match self.json {
             true => output::json(&found)?,
-            false => output::text(table(&found))?,
+            false => output::text(table(&found) + &plug_ins())?,
         }
         Ok(Outcome::Good)
     }
+}
+
+/// Where plug-ins were looked for, and which could not be used.
+fn plug_ins() -> String {
+    let found = plugins::found();
+    let searched = found.searched.iter().map(|place| format!("  searched {place}\n"));
+    let problems = found.problems.iter().map(|problem| format!("  left out {problem}\n"));
+    format!("plug-ins\n{}", searched.chain(problems).collect::<String>())
 }
 
 fn table(found: &[Found]) -> String {

@@ -198,6 +198,7 @@ fn indices(op: &Op, arg: &ArgType, near: bool, random: &mut Random) -> Vec<i32> 
         (Op::CacheRows(d), "pt") => some(0, 3 * d.table),
         (Op::CacheRows(d), "which") => some(0, d.tables),
         (Op::CacheRows(d), _) => some(-2, d.table * d.entries + 4),
+        (Op::CacheCopyRows(_), name) if !matches!(name, "from" | "to") => some(i32::MIN / 2, i32::MAX as usize),
         (Op::CacheCopyRows(d), _) => from_and_to(d.rows, d.count, name, random),
         (Op::AttentionSparse(d), _) => listed(n, arg.shape[1], d.pages.capacity(), random),
         (Op::Gather(_) | Op::Take(_) | Op::Scatter(_), name) if name != "idx" => some(i32::MIN / 2, i32::MAX as usize),

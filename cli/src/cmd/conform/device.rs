@@ -1,20 +1,16 @@
 //! The device to judge: a backend of this build, or a plug-in.
 
 use crate::failure::Failure;
+use crate::plugins;
 use clap::Args;
 use omnihal::{Backend, Device, Probe, Result};
-use omnihal_abi::{LoadOptions, ProbeCommand};
+use omnihal_abi::LoadOptions;
 use omnihal_conformance::Target;
 use omnihal_conformance::report::{DeviceFacts, PluginFacts};
-use omnihal_runtime::registry::Registry;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Longest time that opening a plug-in's device may take: drivers that load firmware need seconds.
-const PROBE_TIME: Duration = Duration::from_secs(60);
 
 /// Which device to judge.
 #[derive(Args, Clone, Debug)]
@@ -33,36 +29,33 @@ pub struct DeviceArgs {
     pub through_table: bool,
 }
 
-/// One backend out of the registry.
-struct Registered {
-    registry: Registry,
-    name: &'static str,
-}
+/// One backend out of those found.
+struct Registered(&'static str);
 
 impl Backend for Registered {
     fn name(&self) -> &'static str {
-        self.name
+        self.0
     }
 
     fn probe(&self) -> Result<Probe> {
-        self.registry.get(self.name)?.probe()
+        plugins::found().registry.get(self.0)?.probe()
     }
 
     fn open(&self, index: usize) -> Result<Arc<dyn Device>> {
-        self.registry.get(self.name)?.open(index)
+        plugins::found().registry.get(self.0)?.open(index)
     }
 }
 
-/// A backend of this build by `name` or `name:index`.
+/// A backend by `name` or `name:index`.
 fn registered(text: &str) -> std::result::Result<(Registered, usize), Failure> {
-    let registry = omnihal_backends::registry();
     let (name, index) = text.split_once(':').unwrap_or((text, "0"));
     let index = index.parse().map_err(|_| {
         Failure::input(format!("device `{text}` has index `{index}`, expected a number, as in `cpu:0`"))
     })?;
+    let registry = &plugins::found().registry;
     let name =
         registry.get(name).map_err(|e| Failure::input(format!("{}; see `omnihal devices`", e.message())))?.name();
-    Ok((Registered { registry, name }, index))
+    Ok((Registered(name), index))
 }
 
 impl DeviceArgs {
@@ -91,11 +84,6 @@ impl DeviceArgs {
         }
     }
 
-    /// The plug-in's full path.
-    fn full_path(path: &Path) -> std::result::Result<PathBuf, Failure> {
-        path.canonicalize().map_err(|e| Failure::input(format!("--plugin {}: {e}", path.display())))
-    }
-
     /// Opens the device in this process. Only a worker, or a command that may die with it, should.
     pub fn open(&self) -> std::result::Result<(Target, DeviceFacts), Failure> {
         let Some(path) = &self.plugin else {
@@ -108,7 +96,7 @@ impl DeviceArgs {
             let target = Target::open(Arc::new(imported), index)?.watching(fallbacks);
             return Ok(with_facts(target, Some(abi), None));
         };
-        let path = Self::full_path(path)?;
+        let path = plugins::full_path(path)?;
         let loaded = omnihal_abi::load(&path, &LoadOptions::default()).map_err(Failure::device)?;
         let (abi, fallbacks) = (loaded.backend.abi(), loaded.backend.fallbacks());
         let bytes = std::fs::read(&path).map_err(|e| Failure::input(format!("{}: {e}", path.display())))?;
@@ -121,15 +109,9 @@ impl DeviceArgs {
     /// Tries a plug-in in a child process first, so that a broken one gets a clear word.
     pub fn probe(&self) -> std::result::Result<(), Failure> {
         let Some(path) = &self.plugin else { return registered(&self.backend).map(|_| ()) };
-        let path = Self::full_path(path)?;
-        let program = std::env::current_exe().map_err(Failure::device)?;
-        probe_command(program).run(&path).map(|_| ()).map_err(Failure::device)
+        let path = plugins::full_path(path)?;
+        plugins::probe_command()?.run(&path).map(|_| ()).map_err(Failure::device)
     }
-}
-
-/// How this program tries a plug-in in a child process.
-pub fn probe_command(program: PathBuf) -> ProbeCommand {
-    ProbeCommand { program, args: vec!["plugin-probe".into()], limit: PROBE_TIME }
 }
 
 fn with_facts(target: Target, abi: Option<(u32, u32)>, plugin: Option<PluginFacts>) -> (Target, DeviceFacts) {

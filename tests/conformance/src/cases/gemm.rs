@@ -26,7 +26,8 @@ fn linear(list: &mut List) {
         // A row of packed codes has whole bytes, and whole groups of 32.
         let inner = if weight == WeightFormat::FP4_ROW { inner[k].next_multiple_of(32) } else { inner[k] };
         let (input, output) = (ACTS[input], if out == 0 { DType::F32 } else { ACTS[input] });
-        let (a_quant, accumulate) = (ActQuant::None, (r + k + o) % 4 == 0);
+        // A single product may vanish beside what it is added to.
+        let (a_quant, accumulate) = (ActQuant::None, inner > 1 && (r + k + o) % 4 == 0);
         let d = Linear { rows: rows[r], inner, outer: outer[o], input, weight, a_quant, output, accumulate };
         list.add(d, DATA[data], LAYOUTS[layout], None, (r + o) % 2 == 0);
     }

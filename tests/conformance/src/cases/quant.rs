@@ -13,7 +13,9 @@ pub(super) fn add(list: &mut List) {
     for [kind, group, act, data_, layout, heads] in pairwise([2, 3, 2, 6, 4, 2]) {
         let (rows, heads, group) = (5, [1, 3][heads], groups[group]);
         let d = Qdq { rows, heads, width: 2 * group, group, kind: kinds[kind], dtype: ACTS[act] };
-        list.add(d, data[data_], layouts[layout], None, true);
+        // Small whole numbers are on the grid already: in place, a device that does nothing would be right.
+        let layout = if data[data_] == Data::Whole { Layout::Dense } else { layouts[layout] };
+        list.add(d, data[data_], layout, None, true);
     }
     for kind in kinds {
         for act in ACTS {

@@ -111,7 +111,7 @@ pub const VARIANTS: &[Variant] = &[
         "elementwise.exclusive_by_subtraction",
         CUMSUM,
         "a large element wipes out the sum before it",
-        "libraries form exclusive sums so, and the judge's bound leaves room for it: its values only count and place",
+        "libraries form exclusive sums so, and the judge's bound leaves room for it; the model adds up counts only, which are exact",
     ),
     planted("elementwise.exclusive_starts_with_the_first", CUMSUM, "the first sum is the first element, not 0"),
     planted("elementwise.carry_between_blocks_is_lost", CUMSUM, "every 32 elements the sum starts anew"),
