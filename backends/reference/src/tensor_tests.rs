@@ -56,7 +56,7 @@ fn sparse_rows_leave_the_others_alone() {
     let pool = bench.put(DType::F32, [2, 2, 2], &[1.0; 8]);
     let values = [5.0, 6.0, 7.0, 8.0].map(Num::exact).to_vec();
     let output =
-        Output { arg: 0, values: Values::Rows { rows: vec![3, 1], width: 2, values }, exact: true, mask: None };
+        Output { values: Values::Rows { rows: vec![3, 1], width: 2, values }, exact: true, ..Output::exact(0, []) };
     store(&pool, &output).unwrap();
     assert_eq!(get(&pool), [1.0, 1.0, 7.0, 8.0, 1.0, 1.0, 5.0, 6.0]);
 }
@@ -67,7 +67,7 @@ fn results_that_do_not_fit_are_refused_without_a_write() {
     let view = bench.put(DType::F32, [2], &[1.0, 2.0]);
     assert!(store(&view, &Output::exact(0, [3.0])).is_err());
     let values = Values::Rows { rows: vec![usize::MAX], width: 1, values: vec![Num::ZERO] };
-    assert!(store(&view, &Output { arg: 0, values, exact: true, mask: None }).is_err());
+    assert!(store(&view, &Output { values, ..Output::exact(0, []) }).is_err());
     assert_eq!(get(&view), [1.0, 2.0]);
 }
 

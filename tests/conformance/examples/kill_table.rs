@@ -4,7 +4,14 @@
 #[path = "../tests/kill_table/table.rs"]
 mod table;
 
+use omnihal::op::copy::Fill;
+use omnihal::{Args, DType, Device, MemoryKind, Stream, View};
+use omnihal_conformance::runtime::poison;
+use omnihal_conformance::script::{self, Verdict};
+use omnihal_conformance::{Outcome, Profile, Target};
+use omnihal_mutants::VariantsBackend;
 use std::process::ExitCode;
+use std::sync::Arc;
 use table::{Row, families, rate, rows};
 
 fn main() -> ExitCode {
@@ -12,7 +19,7 @@ fn main() -> ExitCode {
     if let [_, flag, id, seed] = args.as_slice()
         && flag == "--one"
     {
-        if let Some(found) = table::one(id, seed.parse().unwrap_or(0)) {
+        if let Some(found) = one(id, seed.parse().unwrap_or(0)) {
             println!("{found}");
         }
         return ExitCode::SUCCESS;
@@ -31,6 +38,37 @@ fn main() -> ExitCode {
     });
     let honest = rows.iter().all(|r| r.planted() || r.caught == 0);
     if good && honest { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The child's part: the first script that a variant fails, or what its failed stream does wrong.
+fn one(id: &str, seed: u64) -> Option<String> {
+    let variant = omnihal_mutants::find(id)?;
+    let scripts = script::all().into_iter().filter(|s| s.profile == Profile::Runtime && s.quick);
+    for script in scripts {
+        let target = match Target::open(Arc::new(VariantsBackend(Some(variant))), 0) {
+            Ok(target) => target,
+            Err(error) => return Some(format!("open: {error}")),
+        };
+        let result = script.judge(&target, seed);
+        if result.outcome != Outcome::Pass {
+            return Some(format!("{}: {}", result.id, result.message.unwrap_or_default()));
+        }
+    }
+    after_a_failure(&omnihal_mutants::device(Some(variant))).map(|found| format!("rules of failed streams: {found}"))
+}
+
+/// What a stream does wrong after a run has failed on it.
+fn after_a_failure(device: &Arc<dyn Device>) -> Option<String> {
+    let plan = omnihal_mutants::failing_plan(&Fill { shape: [4].into(), value: 0.0, dtype: DType::F32 }.into());
+    let buffer = device.alloc(16, MemoryKind::Device).ok()?;
+    let views = [View::contiguous(buffer.mem(), DType::F32, [4]).ok()];
+    // SAFETY: the view is the operator's, and its buffer outlives the streams of the rules.
+    let fail = |stream: &dyn Stream| unsafe { stream.run(&*plan, &Args::new(&views)) };
+    match poison::rules(device, &fail) {
+        Ok(Verdict::Ran(findings)) => findings.into_iter().next().map(|f| f.to_string()),
+        Ok(Verdict::Unsupported(_)) => None,
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 fn verdict(row: &Row) -> &'static str {

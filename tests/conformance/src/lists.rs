@@ -9,12 +9,12 @@ pub const VERSION: &str = "1";
 
 /// The lists as they are checked in: what belongs to each profile itself. `perf` has none: it is never part of a verdict.
 const FILES: [&str; 6] = [
-    include_str!("../lists/runtime.txt"),
-    include_str!("../lists/core.txt"),
-    include_str!("../lists/v4.txt"),
-    include_str!("../lists/v4-quant.txt"),
-    include_str!("../lists/soak.txt"),
-    include_str!("../lists/fault.txt"),
+    include_str!("../must-pass/runtime.txt"),
+    include_str!("../must-pass/core.txt"),
+    include_str!("../must-pass/v4.txt"),
+    include_str!("../must-pass/v4-quant.txt"),
+    include_str!("../must-pass/soak.txt"),
+    include_str!("../must-pass/fault.txt"),
 ];
 
 /// Profiles that have a list.
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn the_lists_name_exactly_the_cases_there_are() {
         for (profile, file) in LISTED.into_iter().zip(FILES) {
-            let name = format!("tests/conformance/lists/{profile}.txt");
+            let name = format!("tests/conformance/must-pass/{profile}.txt");
             assert_eq!(file, generate(profile), "{name} is not current: make it with ci/conformance-lists");
         }
     }

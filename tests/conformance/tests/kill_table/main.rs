@@ -23,7 +23,6 @@ const FAMILIES: [&str; 14] = [
     "sample",
     "elementwise",
     "copy",
-    "stream",
 ];
 
 fn judge(family: &str) {

@@ -51,8 +51,7 @@ pub fn route(d: &Route, args: &Args) -> Result<Vec<Output>> {
     let weighed: Vec<bool> = live.iter().zip(&decided).map(|(live, decided)| *live && *decided).collect();
     // Padding rows promise -1 for the choice and nothing for the weights.
     let mut outputs = vec![
-        result::dense_exact(OpKind::MoeRoute, "idx", idx, &decided)
-            .with_choice(Choice { keep: d.choices, rows: open }),
+        result::dense_exact(OpKind::MoeRoute, "idx", idx, &decided).with_choice(Choice { keep: d.choices, rows: open }),
         result::dense(OpKind::MoeRoute, "wt", wt, &weighed),
     ];
     if d.with_logits {
