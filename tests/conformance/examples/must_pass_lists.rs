@@ -16,5 +16,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     }
+    // Planted mistakes are never removed either.
+    let mistakes = omnihal_mutants::all().into_iter().filter(|v| v.class == omnihal_mutants::Class::Planted);
+    let text: String = mistakes.map(|v| format!("{}\n", v.id)).collect();
+    if let Err(error) = std::fs::write(folder.join("mistakes.txt"), text) {
+        eprintln!("mistakes.txt: {error}");
+        return ExitCode::from(2);
+    }
     ExitCode::SUCCESS
 }
