@@ -1,13 +1,12 @@
 //! What a report says of kit, host and time.
 
-use crate::VERSION;
 use omnihal_conformance::report::Kit;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The kit, as this program was built.
 pub fn kit() -> Kit {
-    Kit { version: env!("CARGO_PKG_VERSION").to_owned(), commit: VERSION.to_owned() }
+    Kit { version: env!("CARGO_PKG_VERSION").to_owned(), commit: env!("OMNIHAL_COMMIT").to_owned() }
 }
 
 /// The host.

@@ -59,7 +59,8 @@ pub fn summary(report: &Report, written: Option<&str>) -> String {
     }
     let counts: Vec<String> =
         Outcome::ALL.iter().filter(|o| report.count(**o) > 0).map(|o| format!("{} {o}", report.count(*o))).collect();
-    let _ = writeln!(text, "{} in {:.1} s", counts.join(", "), report.seconds);
+    let counted = if counts.is_empty() { "no case is judged".to_owned() } else { counts.join(", ") };
+    let _ = writeln!(text, "{counted} in {:.1} s", report.seconds);
     for verdict in &report.verdicts {
         let _ = match &verdict.verdict {
             Verdict::Conformant => writeln!(text, "{}: conformant", verdict.profile),
