@@ -290,7 +290,13 @@ fn summed(v: f64, e: f64, magnitude: f64, terms: usize) -> Num {
     if !v.is_finite() {
         return Num::exact(v);
     }
-    Num { v, e: e + units * U_ACC * (magnitude + e) }
+    // As for any result: below the normal range it may be flushed.
+    Num { v, e: e + units * U_ACC * (magnitude + e) + flushed(v) }
+}
+
+/// What a number that lies below the normal range of f32 loses where a device flushes it.
+fn flushed(product: f64) -> f64 {
+    if product.abs() < f64::from(f32::MIN_POSITIVE) { product.abs() } else { 0.0 }
 }
 
 /// Sum in f32, in any order.
@@ -342,7 +348,7 @@ pub fn dot<A: Into<Num> + Copy, B: Into<Num> + Copy>(a: &[A], b: &[B]) -> Num {
     for (&a, &b) in a.iter().zip(b) {
         let (a, b): (Num, Num) = (a.into(), b.into());
         v += a.v * b.v;
-        e += product_error(a, b);
+        e += product_error(a, b) + flushed(a.v * b.v);
         magnitude += (a.v * b.v).abs();
     }
     let terms = a.len().min(b.len());

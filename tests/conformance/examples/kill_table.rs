@@ -73,7 +73,7 @@ fn after_a_failure(device: &Arc<dyn Device>) -> Option<String> {
 
 fn verdict(row: &Row) -> &'static str {
     match (row.planted(), row.caught) {
-        (true, n) if n == row.seeds => "killed",
+        (true, _) if row.killed() => "killed",
         (true, _) if row.variant.equivalent.is_some() => "equal",
         (true, _) => "SURVIVES",
         (false, 0) => "honest",
@@ -83,7 +83,7 @@ fn verdict(row: &Row) -> &'static str {
 
 fn print(rows: &[Row], seeds: usize) {
     println!(
-        "| family | planted | caught under all {seeds} seeds | equal to the original | honest variants | of these flagged |"
+        "| family | planted | caught under nine of ten of {seeds} seeds | equal to the original | honest variants | of these flagged |"
     );
     println!("|---|---|---|---|---|---|");
     for family in families(rows) {

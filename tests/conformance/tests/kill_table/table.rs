@@ -27,9 +27,9 @@ impl Row {
         matches!(self.variant.class, Class::Planted)
     }
 
-    /// Caught under every seed.
+    /// Caught under nine seeds of ten: some mistakes need numbers that not every seed draws.
     pub fn killed(&self) -> bool {
-        self.caught == self.seeds
+        self.caught * 10 >= self.seeds * 9
     }
 }
 
