@@ -2,7 +2,7 @@
 
 use crate::image::{GUARD, Image, POISON};
 use omnihal::op::Role;
-use omnihal::{Args, Buffer, Device, Mem, MemoryKind, Op, Plan, Result, StepColumns, Stream, View};
+use omnihal::{Args, Buffer, Device, Mem, MemoryKind, Plan, Result, StepColumns, Stream, View};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,8 +204,3 @@ pub fn touched(image: &Image, before: [u8; 4], slabs: &[Vec<u8>]) -> Vec<(usize,
 
 /// The patterns of the two runs of a case.
 pub const PATTERNS: [[u8; 4]; 2] = POISON;
-
-/// Whether a case's operator is part of a step: it then may be given step columns.
-pub fn step_of(op: &Op, image: &Image) -> bool {
-    image.columns.is_some() && op.arg_types().iter().any(|t| t.name == "toks")
-}

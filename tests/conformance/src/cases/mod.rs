@@ -41,7 +41,6 @@ const EPS: f32 = 1e-6;
 #[derive(Default)]
 struct List {
     cases: Vec<Case>,
-    profile: Option<Profile>,
 }
 
 impl List {
@@ -49,7 +48,7 @@ impl List {
     fn add(&mut self, op: impl Into<Op>, data: Data, layout: Layout, batch: Option<&'static Batch>, quick: bool) {
         let op = op.into();
         let layout = if image::distinct(&op, layout) { layout } else { Layout::Dense };
-        let case = Case::new(op, data, layout, batch, self.home(&op), quick);
+        let case = Case::new(op, data, layout, batch, home(&op), quick);
         match self.cases.iter_mut().find(|known| known.id == case.id) {
             Some(known) => known.quick |= quick,
             None => self.cases.push(case),
@@ -65,20 +64,19 @@ impl List {
     fn step(&mut self, op: impl Into<Op>, data: Data, batch: &'static Batch, quick: bool) {
         self.add(op, data, Layout::Dense, Some(batch), quick);
     }
+}
 
-    /// The profile that requires an operator: by its tier and by what is stored in codes.
-    fn home(&self, op: &Op) -> Profile {
-        let coded = op.arg_types().iter().any(|t| {
-            t.present
-                && (t.format.is_quantised() || matches!(t.format.dtype(), DType::U8 | DType::F8E4M3 | DType::F4E2M1X2))
-        });
-        let rounds = crate::case::fields(op).contains("quant=F");
-        match (self.profile, op.kind().spec().tier) {
-            (Some(profile), _) => profile,
-            _ if coded || rounds => Profile::V4Quant,
-            (None, omnihal::op::Tier::Core) => Profile::Core,
-            (None, omnihal::op::Tier::Fused) => Profile::V4,
-        }
+/// The profile that requires an operator: by its tier and by what is stored in codes.
+fn home(op: &Op) -> Profile {
+    let coded = op.arg_types().iter().any(|t| {
+        t.present
+            && (t.format.is_quantised() || matches!(t.format.dtype(), DType::U8 | DType::F8E4M3 | DType::F4E2M1X2))
+    });
+    let rounds = crate::case::fields(op).contains("quant=F");
+    match op.kind().spec().tier {
+        _ if coded || rounds => Profile::V4Quant,
+        omnihal::op::Tier::Core => Profile::Core,
+        omnihal::op::Tier::Fused => Profile::V4,
     }
 }
 
@@ -103,11 +101,6 @@ pub fn all() -> Vec<Case> {
     ];
     families.iter().for_each(|add| add(&mut list));
     list.cases
-}
-
-/// The cases that a profile requires.
-pub fn of(profile: Profile) -> Vec<Case> {
-    all().into_iter().filter(|case| profile.includes(case.profile)).collect()
 }
 
 #[cfg(test)]
