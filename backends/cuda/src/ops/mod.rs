@@ -1,0 +1,125 @@
+//! Operators by family: which kernel a descriptor gets, and how its launches are made from the arguments of a run.
+
+mod norm;
+
+use crate::modules::{Function, Modules};
+use crate::params::{self, Struct};
+use crate::stream::Queue;
+use omnihal::{Accumulation, Args, Determinism, Error, Op, Plan, Result};
+use std::any::Any;
+use std::sync::Arc;
+
+/// Makes the launches of one run. Allocates nothing, and formats only on the failing path.
+pub(crate) type Enqueue = fn(&CudaPlan, &Args<'_>, &Queue<'_>) -> Result<()>;
+
+/// Kernels that one plan may have.
+pub(crate) const MAX_KERNELS: usize = 8;
+
+/// How an operator is run.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice {
+    pub enqueue: Enqueue,
+    /// Its kernels, in the order that `enqueue` knows.
+    pub kernels: [Option<Function>; MAX_KERNELS],
+    /// Bytes of scratch memory.
+    pub workspace: usize,
+    pub determinism: Determinism,
+    pub accumulation: Accumulation,
+    /// Whatever the launches need beside descriptor and arguments, such as the number of splits.
+    pub tuning: [u32; 8],
+}
+
+impl Choice {
+    /// Rows by themselves, summed in f32: what most operators promise.
+    pub(crate) fn new(enqueue: Enqueue, kernels: &[Function]) -> Choice {
+        let mut all = [None; MAX_KERNELS];
+        all.iter_mut().zip(kernels).for_each(|(to, from)| *to = Some(*from));
+        Choice {
+            enqueue,
+            kernels: all,
+            workspace: 0,
+            determinism: Determinism::RowInvariant,
+            accumulation: Accumulation::F32,
+            tuning: [0; 8],
+        }
+    }
+}
+
+/// A checked operator with its kernels.
+pub(crate) struct CudaPlan {
+    pub(crate) op: Op,
+    pub(crate) enqueue: Enqueue,
+    choice: Choice,
+    /// Keeps the kernels loaded.
+    _modules: Arc<Modules>,
+}
+
+impl CudaPlan {
+    pub(crate) fn new(op: Op, choice: Choice, modules: &Arc<Modules>) -> CudaPlan {
+        CudaPlan { op, enqueue: choice.enqueue, choice, _modules: modules.clone() }
+    }
+
+    /// Kernel `index` of the choice.
+    pub(crate) fn kernel(&self, index: usize) -> Result<Function> {
+        self.choice.kernels.get(index).copied().flatten().ok_or_else(|| Error::argument("the plan has no such kernel"))
+    }
+
+    /// The numbers that the choice left for the launches.
+    pub(crate) fn tuning(&self) -> &[u32; 8] {
+        &self.choice.tuning
+    }
+}
+
+impl Plan for CudaPlan {
+    fn op(&self) -> &Op {
+        &self.op
+    }
+
+    fn workspace(&self) -> usize {
+        self.choice.workspace
+    }
+
+    fn determinism(&self) -> Determinism {
+        self.choice.determinism
+    }
+
+    fn accumulation(&self) -> Accumulation {
+        self.choice.accumulation
+    }
+}
+
+/// Gives this backend its own plan back.
+pub(crate) fn own(plan: &dyn Plan) -> Result<&CudaPlan> {
+    let other = || Error::argument("a plan of another device was given to a cuda stream; plan it on this device");
+    (plan as &dyn Any).downcast_ref::<CudaPlan>().ok_or_else(other)
+}
+
+/// What `kernels/params.h` is made of.
+pub(crate) const STRUCTS: &[&[Struct]] = &[params::STRUCTS, norm::STRUCTS];
+
+/// Picks the kernels of an operator, or says why there are none.
+pub(crate) fn choose(op: &Op, modules: &Modules) -> Result<Choice> {
+    match op.kind().family() {
+        "norm" => norm::plan(op, modules),
+        _ => unsupported(op),
+    }
+}
+
+/// The answer to an operator that no kernel takes.
+pub(crate) fn unsupported(op: &Op) -> Result<Choice> {
+    Err(Error::unsupported(format!("the cuda backend has no kernel for {}", op.kind().name())))
+}
+
+/// A count as a kernel takes it.
+pub(crate) fn int(count: usize) -> i32 {
+    // Descriptors whose counts do not fit are refused by `fits`.
+    count as i32
+}
+
+/// Refuses counts that 32-bit arithmetic in a kernel could not hold.
+pub(crate) fn fits(counts: &[usize]) -> Result<()> {
+    match counts.iter().find(|&&count| count > i32::MAX as usize) {
+        None => Ok(()),
+        Some(count) => Err(Error::unsupported(format!("a count of {count} was asked, kernels take up to {}", i32::MAX))),
+    }
+}

@@ -1,0 +1,49 @@
+//! `norm.rms`.
+
+use super::{Choice, CudaPlan, fits, int, unsupported};
+use crate::modules::Modules;
+use crate::params::{Rows, params};
+use crate::stream::Queue;
+use omnihal::op::norm::RmsArgs;
+use omnihal::{Args, Op, Result};
+
+params! {
+    /// Parameters of `rms_norm`.
+    RmsNorm {
+        x: Rows,
+        weight: Rows,
+        y: Rows,
+        heads: i32,
+        width: i32,
+        eps: f32,
+        reserved: i32,
+    }
+}
+
+/// Threads of a block, one block a vector: enough loads in flight for a wide row, one pass for a narrow one.
+const THREADS: u32 = 256;
+
+pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {
+    match op {
+        Op::NormRms(d) => {
+            fits(&[d.rows * d.heads, d.width])?;
+            Ok(Choice::new(run, &[modules.function("norm", "rms_norm", 0)?]))
+        }
+        other => unsupported(other),
+    }
+}
+
+fn run(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
+    let (Op::NormRms(d), views) = (&plan.op, RmsArgs::new(args)?) else { return Ok(()) };
+    let params = RmsNorm {
+        x: Rows::new(views.x),
+        weight: Rows::of(views.weight),
+        y: Rows::new(views.y),
+        heads: int(d.heads),
+        width: int(d.width),
+        eps: d.eps,
+        reserved: 0,
+    };
+    let vectors = (d.rows.min(args.rows_hint) * d.heads) as u32;
+    queue.launch(plan.kernel(0)?, [vectors, 1, 1], THREADS, 0, &params)
+}
