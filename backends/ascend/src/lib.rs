@@ -1,13 +1,19 @@
 //! OmniHAL backend for Ascend NPUs through CANN.
 //!
-//! So far it only looks for the vendor's libraries, in the order in which it will open them, and reports every place that it looked at. It
-//! opens no library, finds no device and plans no operator.
+//! The vendor's libraries are found and opened at run time; without them the backend reports every place that it looked at. It finds devices
+//! and does not drive them yet.
+//!
+//! ABI verified against vendor headers, by `ci/check-ascend-abi`; not yet run on Ascend hardware.
 
-mod sys;
+pub mod errors;
+pub mod sys;
+pub mod toolkit;
 
-use omnihal::{Backend, Device, Probe, Result};
-use omnihal_runtime::search;
+use omnihal::{Backend, Device, DeviceInfo, Error, Probe, Result};
+use omnihal_runtime::search::no_device;
 use std::sync::Arc;
+use toolkit::Toolkit;
+use toolkit::search::{Env, locate};
 
 /// The entry point.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,18 +25,46 @@ impl Backend for AscendBackend {
     }
 
     fn probe(&self) -> Result<Probe> {
-        Ok(search::look_only(&sys::LIBRARIES))
+        Ok(probe_with(&|name| std::env::var_os(name)))
     }
 
-    fn open(&self, _index: usize) -> Result<Arc<dyn Device>> {
-        Err(search::no_device(&self.probe()?.searched))
+    fn open(&self, index: usize) -> Result<Arc<dyn Device>> {
+        let probe = self.probe()?;
+        match probe.devices.get(index) {
+            Some(found) => {
+                Err(Error::unsupported(format!("{} was found, and this version does not drive it yet", found.name)))
+            }
+            None => Err(no_device(&probe.searched)),
+        }
     }
+}
+
+fn probe_with(env: Env<'_>) -> Probe {
+    let located = locate(env);
+    let mut probe = Probe { devices: Vec::new(), searched: located.searched };
+    let Some(files) = located.files else { return probe };
+    match Toolkit::open(&files) {
+        Ok(toolkit) => {
+            probe.searched.extend(toolkit.left_out);
+            let device = |index| DeviceInfo {
+                backend: "ascend",
+                index,
+                name: toolkit.soc.0.clone(),
+                memory: None,
+                versions: toolkit.versions.clone(),
+            };
+            probe.devices = (0..toolkit.devices).map(device).collect();
+        }
+        Err(error) => probe.searched.push(error.to_string()),
+    }
+    probe
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use omnihal::ErrorKind;
+    use tempfile::TempDir;
 
     #[test]
     fn without_a_device_the_answer_lists_what_was_searched() {
@@ -40,5 +74,21 @@ mod tests {
         let error = AscendBackend.open(0).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.message(), format!("no device: searched {}", probe.searched.join(", ")));
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_named_with_the_loaders_words() {
+        let root = TempDir::new().unwrap();
+        let folder = root.path().join("lib64");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["libascendcl.so", "libnnopbase.so", "libopapi.so"] {
+            std::fs::write(folder.join(name), b"").unwrap();
+        }
+        let probe = probe_with(&|name| (name == toolkit::search::EXPLICIT).then(|| root.path().as_os_str().to_owned()));
+        assert!(probe.devices.is_empty());
+        let last = probe.searched.last().unwrap();
+        assert!(last.contains("lib64/libascendcl.so asked for, the loader answers `"), "{last}");
+        assert!(last.contains("file too short"), "{last}");
+        assert!(last.ends_with("install the CANN release again"), "{last}");
     }
 }

@@ -1,21 +1,20 @@
-//! The vendor's libraries: which are needed, and where they are looked for.
+//! The vendor's interface: one table of every function that this backend calls, and what follows from it.
 //!
-//! * `libascendcl.so`: devices, memory, streams, graphs
-//! * `libnnopbase.so`: tensors and executors of the operator interface
-//! * `libopapi.so`: the operators
+//! * [`table`]: the rows, handed to a callback macro by [`crate::ascend_functions!`] and [`crate::ascend_operators!`]
+//! * [`types`], [`constants`]: what the rows are written in
+//! * [`declare`]: the rows as C declarations, compared with the vendor's headers by `ci/check-ascend-abi`
+//! * [`load`], [`call`]: libraries opened at run time, functions looked up in the library that their row names
+//! * [`executor`]: the two phases of an operator
+//!
+//! Nothing here is copied from a header: names, types and numbers only.
+// The names are the vendor's, so that they can be searched for in its documents.
+#![allow(non_camel_case_types, non_snake_case)]
 
-use omnihal_runtime::search::LibrarySearch;
-
-/// Variables that CANN's `set_env.sh` sets.
-const VARIABLES: &[(&str, &str)] = &[("ASCEND_TOOLKIT_HOME", "lib64"), ("ASCEND_HOME_PATH", "lib64")];
-
-/// Where the CANN installer puts libraries for root.
-const DEFAULTS: &[&str] = &["/usr/local/Ascend/ascend-toolkit/latest/lib64"];
-
-/// The libraries without which no device can be driven.
-pub(crate) const LIBRARIES: [LibrarySearch<'_>; 3] =
-    [search("libascendcl.so"), search("libnnopbase.so"), search("libopapi.so")];
-
-const fn search(library: &str) -> LibrarySearch<'_> {
-    LibrarySearch { library, variables: VARIABLES, defaults: DEFAULTS }
-}
+pub mod c_type;
+pub mod call;
+pub mod constants;
+pub mod declare;
+pub mod executor;
+pub mod load;
+pub mod table;
+pub mod types;
