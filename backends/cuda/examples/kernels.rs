@@ -17,7 +17,8 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let folder = PathBuf::from(args.next().ok_or("a folder is needed")?);
-    let (mut compiler, mut archs, mut options, mut sources, mut family) = (None, "sm_80,sm_90a".to_owned(), Vec::new(), None, None);
+    let (mut compiler, mut archs, mut options, mut sources, mut family) =
+        (None, "sm_80,sm_90a".to_owned(), Vec::new(), None, None);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
@@ -36,5 +37,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         other => other,
     };
     let archs: Vec<_> = archs.split(',').collect();
-    Ok(build(&compiler, &folder, &archs, sources.as_deref(), &|name| family.as_deref().is_none_or(|wanted| wanted == name))?)
+    Ok(build(&compiler, &folder, &archs, sources.as_deref(), &|name| {
+        family.as_deref().is_none_or(|wanted| wanted == name)
+    })?)
 }

@@ -1,5 +1,8 @@
-//! Writes `kernels/params.h`.
+//! Writes `kernels/params*.h`.
 
 fn main() -> std::io::Result<()> {
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/params.h"), omnihal_cuda::params_header())
+    for (file, text) in omnihal_cuda::params_headers() {
+        std::fs::write(format!("{}/kernels/{file}", env!("CARGO_MANIFEST_DIR")), text)?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 // norm.rms: one block a vector.
 #include "common.cuh"
+#include "params_norm.h"
 
 KERNEL(rms_norm, RmsNorm, 256, 4) {
     __shared__ float scratch[32];

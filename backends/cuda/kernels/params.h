@@ -42,14 +42,3 @@ struct Dims {
     i64 d5;
 };
 static_assert(sizeof(Dims) == 48, "Dims differs from the host's");
-
-struct RmsNorm {
-    Rows x;
-    Rows weight;
-    Rows y;
-    i32 heads;
-    i32 width;
-    f32 eps;
-    i32 reserved;
-};
-static_assert(sizeof(RmsNorm) == 112, "RmsNorm differs from the host's");

@@ -31,9 +31,8 @@ impl Context {
         unsafe {
             errors::check(cu::cuDeviceGet(&mut device, ordinal as i32), "cuDeviceGet")?;
             errors::check(cu::cuDevicePrimaryCtxRetain(&mut handle, device), "cuDevicePrimaryCtxRetain")?;
-            let made = errors::check(cu::cuCtxSetCurrent(handle), "cuCtxSetCurrent").and_then(|()| {
-                errors::check(cu::cuStreamCreate(&mut memory_stream, NON_BLOCKING), "cuStreamCreate")
-            });
+            let made = errors::check(cu::cuCtxSetCurrent(handle), "cuCtxSetCurrent")
+                .and_then(|()| errors::check(cu::cuStreamCreate(&mut memory_stream, NON_BLOCKING), "cuStreamCreate"));
             if let Err(error) = made {
                 let _ = cu::cuDevicePrimaryCtxRelease_v2(device);
                 return Err(error);

@@ -36,12 +36,19 @@ pub(crate) fn classify(code: CUresult) -> (ErrorKind, Severity, &'static str) {
     use ErrorKind::*;
     use Severity::*;
     match code {
-        CUDA_ERROR_OUT_OF_MEMORY => (OutOfMemory, Rejected, "the device has not that much memory left; free some or ask for less"),
+        CUDA_ERROR_OUT_OF_MEMORY => {
+            (OutOfMemory, Rejected, "the device has not that much memory left; free some or ask for less")
+        }
         CUDA_ERROR_NOT_READY => (Timeout, Rejected, "the work is not finished"),
         CUDA_ERROR_NO_DEVICE | CUDA_ERROR_INVALID_DEVICE => (NotFound, Rejected, "there is no such device"),
-        CUDA_ERROR_NO_BINARY_FOR_GPU | CUDA_ERROR_INVALID_IMAGE | CUDA_ERROR_INVALID_PTX | CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
-            (Unsupported, Rejected, "the kernels were compiled for another device or a newer driver; compile them for this one")
-        }
+        CUDA_ERROR_NO_BINARY_FOR_GPU
+        | CUDA_ERROR_INVALID_IMAGE
+        | CUDA_ERROR_INVALID_PTX
+        | CUDA_ERROR_UNSUPPORTED_PTX_VERSION => (
+            Unsupported,
+            Rejected,
+            "the kernels were compiled for another device or a newer driver; compile them for this one",
+        ),
         CUDA_ERROR_NOT_SUPPORTED | CUDA_ERROR_STUB_LIBRARY | CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => {
             (Unsupported, Rejected, "this driver or device does not do that")
         }
@@ -57,7 +64,9 @@ pub(crate) fn classify(code: CUresult) -> (ErrorKind, Severity, &'static str) {
         | CUDA_ERROR_STREAM_CAPTURE_ISOLATION
         | CUDA_ERROR_STREAM_CAPTURE_IMPLICIT
         | CUDA_ERROR_CAPTURED_EVENT
-        | CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD => (InvalidState, Rejected, "the capture forbids this call; end the capture first"),
+        | CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD => {
+            (InvalidState, Rejected, "the capture forbids this call; end the capture first")
+        }
         // Those that the driver documents as leaving the process in an inconsistent state: every later call fails.
         CUDA_ERROR_ILLEGAL_ADDRESS
         | CUDA_ERROR_LAUNCH_TIMEOUT
@@ -74,7 +83,9 @@ pub(crate) fn classify(code: CUresult) -> (ErrorKind, Severity, &'static str) {
         | CUDA_ERROR_EXTERNAL_DEVICE
         | CUDA_ERROR_DEVICE_UNAVAILABLE
         | CUDA_ERROR_DEINITIALIZED
-        | CUDA_ERROR_TENSOR_MEMORY_LEAK => (Execution, DeviceLost, "the device failed and is lost; open it anew in a new process"),
+        | CUDA_ERROR_TENSOR_MEMORY_LEAK => {
+            (Execution, DeviceLost, "the device failed and is lost; open it anew in a new process")
+        }
         CUDA_ERROR_UNKNOWN => (Execution, DeviceLost, "the driver does not say what failed; the device is lost"),
         _ => (InvalidState, Rejected, "the driver refused the call"),
     }
@@ -87,10 +98,17 @@ mod tests {
     #[test]
     fn faults_of_a_kernel_lose_the_device_and_refusals_do_not() {
         use CUresult::*;
-        for code in [CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_UNKNOWN] {
+        for code in
+            [CUDA_ERROR_ILLEGAL_ADDRESS, CUDA_ERROR_MISALIGNED_ADDRESS, CUDA_ERROR_LAUNCH_FAILED, CUDA_ERROR_UNKNOWN]
+        {
             assert_eq!(classify(code).1, Severity::DeviceLost, "{code:?}");
         }
-        for code in [CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, CUDA_ERROR_NOT_READY] {
+        for code in [
+            CUDA_ERROR_OUT_OF_MEMORY,
+            CUDA_ERROR_INVALID_VALUE,
+            CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
+            CUDA_ERROR_NOT_READY,
+        ] {
             assert_eq!(classify(code).1, Severity::Rejected, "{code:?}");
         }
         assert_eq!(classify(CUDA_ERROR_OUT_OF_MEMORY).0, ErrorKind::OutOfMemory);

@@ -69,7 +69,11 @@ impl Drop for CudaEvent {
     fn drop(&mut self) {
         let context = &self.context;
         // SAFETY: the handle is this object's own and is not used again; the driver defers what a stream still needs.
-        context.note(context.enter().and_then(|()| context.check(unsafe { cu::cuEventDestroy_v2(self.handle) }, "cuEventDestroy")));
+        context.note(
+            context
+                .enter()
+                .and_then(|()| context.check(unsafe { cu::cuEventDestroy_v2(self.handle) }, "cuEventDestroy")),
+        );
     }
 }
 

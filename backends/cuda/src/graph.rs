@@ -27,8 +27,11 @@ impl CudaGraph {
         let (mut nodes, mut exec) = (0usize, std::ptr::null_mut());
         // SAFETY: with no array the call writes the number of nodes only; then one handle; then the captured form is not used again.
         let made = unsafe {
-            let counted = context.check(cu::cuGraphGetNodes(captured, std::ptr::null_mut(), &mut nodes), "cuGraphGetNodes");
-            let made = counted.and_then(|()| context.check(cu::cuGraphInstantiateWithFlags(&mut exec, captured, 0), "cuGraphInstantiate"));
+            let counted =
+                context.check(cu::cuGraphGetNodes(captured, std::ptr::null_mut(), &mut nodes), "cuGraphGetNodes");
+            let made = counted.and_then(|()| {
+                context.check(cu::cuGraphInstantiateWithFlags(&mut exec, captured, 0), "cuGraphInstantiate")
+            });
             let _ = cu::cuGraphDestroy(captured);
             made
         };
@@ -56,7 +59,11 @@ impl Drop for CudaGraph {
     fn drop(&mut self) {
         let context = &self.context;
         // SAFETY: the handle is this object's own and is not used again; the driver defers the end of a graph in flight.
-        context.note(context.enter().and_then(|()| context.check(unsafe { cu::cuGraphExecDestroy(self.exec) }, "cuGraphExecDestroy")));
+        context.note(
+            context
+                .enter()
+                .and_then(|()| context.check(unsafe { cu::cuGraphExecDestroy(self.exec) }, "cuGraphExecDestroy")),
+        );
     }
 }
 

@@ -51,7 +51,9 @@ impl Backend for CudaBackend {
         let Some(driver) = sys::driver()? else { return Err(search::no_device(&probe.searched)) };
         let count = probe.devices.len();
         let Some(info) = probe.devices.into_iter().nth(index) else {
-            return Err(Error::argument(format!("device {index} was asked of cuda, which has {count}; give a smaller index")));
+            return Err(Error::argument(format!(
+                "device {index} was asked of cuda, which has {count}; give a smaller index"
+            )));
         };
         Ok(Arc::new(device::CudaDevice::open(driver, info)?))
     }
@@ -68,12 +70,18 @@ fn describe(driver: sys::Driver, index: usize) -> Result<DeviceInfo> {
         CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned()
     };
     let version = format!("{}.{}", driver.version / 1000, driver.version % 1000 / 10);
-    Ok(DeviceInfo { backend: "cuda", index, name, memory: Some(bytes as u64), versions: vec![("driver".to_owned(), version)] })
+    Ok(DeviceInfo {
+        backend: "cuda",
+        index,
+        name,
+        memory: Some(bytes as u64),
+        versions: vec![("driver".to_owned(), version)],
+    })
 }
 
-/// The text of `kernels/params.h`, made from the parameter structures of this crate.
-pub fn params_header() -> String {
-    params::header(ops::STRUCTS)
+/// The headers `kernels/params*.h`, name and text, made from the parameter structures of this crate.
+pub fn params_headers() -> impl Iterator<Item = (&'static str, String)> {
+    ops::STRUCTS.iter().map(|(file, structs)| (*file, params::header(structs)))
 }
 
 #[cfg(test)]
@@ -93,8 +101,10 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_the_kernels_is_what_the_declarations_make() {
-        let kept = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/kernels/params.h")).unwrap();
-        assert_eq!(kept, params_header(), "run `cargo run -p omnihal-cuda --example params`");
+    fn the_headers_of_the_kernels_are_what_the_declarations_make() {
+        for (file, text) in params_headers() {
+            let kept = std::fs::read_to_string(format!("{}/kernels/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            assert_eq!(kept, text, "{file}: run `cargo run -p omnihal-cuda --example params`");
+        }
     }
 }

@@ -20,7 +20,9 @@ impl Drop for Block {
         let context = &self.context;
         let freed = context.enter().and_then(|()| match self.kind {
             // SAFETY: the address came from the pool, is freed once, and the owner of the buffer answers for work that still uses it.
-            MemoryKind::Device => context.check(unsafe { cu::cuMemFreeAsync(self.addr, context.memory_stream) }, "cuMemFreeAsync"),
+            MemoryKind::Device => {
+                context.check(unsafe { cu::cuMemFreeAsync(self.addr, context.memory_stream) }, "cuMemFreeAsync")
+            }
             // SAFETY: as above, from `cuMemHostAlloc`.
             MemoryKind::Pinned => context.check(unsafe { cu::cuMemFreeHost(self.addr as *mut _) }, "cuMemFreeHost"),
         });
@@ -67,7 +69,11 @@ pub(crate) fn keep_freed(ordinal: usize) -> Result<()> {
     unsafe {
         crate::errors::check(cu::cuDeviceGetDefaultMemPool(&mut pool, ordinal as i32), "cuDeviceGetDefaultMemPool")?;
         crate::errors::check(
-            cu::cuMemPoolSetAttribute(pool, cu::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut all).cast()),
+            cu::cuMemPoolSetAttribute(
+                pool,
+                cu::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+                (&raw mut all).cast(),
+            ),
             "cuMemPoolSetAttribute",
         )
     }
@@ -77,7 +83,9 @@ pub(crate) fn keep_freed(ordinal: usize) -> Result<()> {
 pub(crate) fn in_use(context: &Context, ordinal: usize) -> Option<u64> {
     let (mut free, mut total, mut pool, mut used, mut reserved) = (0usize, 0usize, std::ptr::null_mut(), 0u64, 0u64);
     context.enter().ok()?;
-    use cu::CUmemPool_attribute::{CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT as RESERVED, CU_MEMPOOL_ATTR_USED_MEM_CURRENT as USED};
+    use cu::CUmemPool_attribute::{
+        CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT as RESERVED, CU_MEMPOOL_ATTR_USED_MEM_CURRENT as USED,
+    };
     // SAFETY: each call writes the values given to it.
     unsafe {
         // Frees are ordered on the memory stream: after it has passed them, the counts are of today.
@@ -85,7 +93,9 @@ pub(crate) fn in_use(context: &Context, ordinal: usize) -> Option<u64> {
         context.check(cu::cuMemGetInfo_v2(&mut free, &mut total), "cuMemGetInfo").ok()?;
         context.check(cu::cuDeviceGetDefaultMemPool(&mut pool, ordinal as i32), "cuDeviceGetDefaultMemPool").ok()?;
         context.check(cu::cuMemPoolGetAttribute(pool, USED, (&raw mut used).cast()), "cuMemPoolGetAttribute").ok()?;
-        context.check(cu::cuMemPoolGetAttribute(pool, RESERVED, (&raw mut reserved).cast()), "cuMemPoolGetAttribute").ok()?;
+        context
+            .check(cu::cuMemPoolGetAttribute(pool, RESERVED, (&raw mut reserved).cast()), "cuMemPoolGetAttribute")
+            .ok()?;
     }
     Some((total as u64 - free as u64).saturating_sub(reserved - used.min(reserved)))
 }

@@ -51,7 +51,9 @@ impl Modules {
         let minor = number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let capability = 10 * major + minor;
         if capability < kernels::OLDEST_CAPABILITY {
-            return Err(Error::unsupported(format!("the device has compute capability {major}.{minor}, 8.0 or later is needed")));
+            return Err(Error::unsupported(format!(
+                "the device has compute capability {major}.{minor}, 8.0 or later is needed"
+            )));
         }
         Ok(Modules {
             context: context.clone(),
@@ -82,7 +84,8 @@ impl Modules {
         if shared > SHARED_FREE {
             let attribute = cu::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: sets an attribute of a function of this context.
-            self.context.check(unsafe { cu::cuFuncSetAttribute(function, attribute, shared as i32) }, "cuFuncSetAttribute")?;
+            self.context
+                .check(unsafe { cu::cuFuncSetAttribute(function, attribute, shared as i32) }, "cuFuncSetAttribute")?;
         }
         Ok(Function(function))
     }

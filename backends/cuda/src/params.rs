@@ -1,4 +1,4 @@
-//! Kernel parameters. A kernel takes one structure by value; it is declared once, here or beside its launch in `ops/<family>.rs`, and `kernels/params.h` is made from
+//! Kernel parameters. A kernel takes one structure by value; it is declared once, here or beside its launch in `ops/<family>.rs`, and the headers `kernels/params*.h` are made from
 //! that declaration (`cargo run -p omnihal-cuda --example params`).
 
 use omnihal::{DType, MAX_RANK, View};
@@ -12,7 +12,7 @@ pub(crate) struct Ptr(pub(crate) u64);
 /// Marks structures that a kernel may take.
 ///
 /// # Safety
-/// The type must be `repr(C)`, made of plain numbers and addresses, and printed into `kernels/params.h` under its own name.
+/// The type must be `repr(C)`, made of plain numbers and addresses, and printed into a `kernels/params*.h` under its own name.
 pub(crate) unsafe trait Params: Copy + 'static {}
 
 /// One structure, for printing.
@@ -33,7 +33,7 @@ macro_rules! params {
             // SAFETY: repr(C), fields of the types above, printed through `STRUCTS`.
             unsafe impl $crate::params::Params for $name {}
         )*
-        /// What `kernels/params.h` says of this module.
+        /// What the header of this module says.
         pub(crate) const STRUCTS: &[$crate::params::Struct] = &[$($crate::params::Struct {
             name: stringify!($name),
             fields: &[$((stringify!($ty), stringify!($field)),)*],
@@ -105,13 +105,7 @@ impl Rows {
             2 => (view.strides[0], 0),
             rank => (view.strides[rank - 3], view.strides[rank - 2]),
         };
-        Rows {
-            data: view.into(),
-            outer: outer as i64,
-            inner: inner as i64,
-            dtype: view.dtype as i32,
-            reserved: 0,
-        }
+        Rows { data: view.into(), outer: outer as i64, inner: inner as i64, dtype: view.dtype as i32, reserved: 0 }
     }
 
     /// An argument that is not there.
@@ -159,17 +153,8 @@ impl Strided {
 
     /// As [`Strided::new`], or null.
     pub(crate) fn of(view: Option<&View>) -> Strided {
-        let absent = Strided {
-            data: Ptr(0),
-            dtype: DType::F32 as i32,
-            reserved: 0,
-            s0: 0,
-            s1: 0,
-            s2: 0,
-            s3: 0,
-            s4: 0,
-            s5: 0,
-        };
+        let absent =
+            Strided { data: Ptr(0), dtype: DType::F32 as i32, reserved: 0, s0: 0, s1: 0, s2: 0, s3: 0, s4: 0, s5: 0 };
         view.map_or(absent, Strided::new)
     }
 }
@@ -186,18 +171,22 @@ impl Dims {
     }
 }
 
-/// The text of `kernels/params.h`.
-pub(crate) fn header(modules: &[&[Struct]]) -> String {
+/// The text of a `kernels/params*.h`.
+pub(crate) fn header(structs: &[Struct]) -> String {
     let mut text = String::from(
         "// Kernel parameters. Made by `cargo run -p omnihal-cuda --example params` from the declarations in src/; do not edit.\n#pragma once\n",
     );
-    for s in modules.iter().copied().flatten() {
+    for s in structs {
         // Writing to a string cannot fail.
         let _ = write!(text, "\nstruct {} {{\n", s.name);
         for (ty, field) in s.fields {
             let _ = writeln!(text, "    {ty} {field};");
         }
-        let _ = writeln!(text, "}};\nstatic_assert(sizeof({}) == {}, \"{} differs from the host's\");", s.name, s.size, s.name);
+        let _ = writeln!(
+            text,
+            "}};\nstatic_assert(sizeof({}) == {}, \"{} differs from the host's\");",
+            s.name, s.size, s.name
+        );
     }
     text
 }

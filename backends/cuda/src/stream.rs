@@ -68,7 +68,10 @@ pub(crate) fn wait_until(timeout: Duration, mut done: impl FnMut() -> Result<boo
         }
         let waited = start.elapsed();
         if waited >= timeout {
-            return Err(Error::new(ErrorKind::Timeout, format!("the work did not finish within {timeout:?}; it may still do so")));
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("the work did not finish within {timeout:?}; it may still do so"),
+            ));
         }
         match waited.as_micros() {
             0..200 => std::hint::spin_loop(),
@@ -102,7 +105,14 @@ pub(crate) struct Queue<'a> {
 
 impl Queue<'_> {
     /// Enqueues one kernel. A grid without blocks is no work.
-    pub(crate) fn launch<P: Params>(&self, function: Function, grid: [u32; 3], threads: u32, shared: u32, params: &P) -> Result<()> {
+    pub(crate) fn launch<P: Params>(
+        &self,
+        function: Function,
+        grid: [u32; 3],
+        threads: u32,
+        shared: u32,
+        params: &P,
+    ) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Compiling kernels: nvcc, NVRTC, and a host compiler for running their logic without a device.
 
-use super::{FAMILIES, HEADERS, families, source, store};
+use super::{families, family, files, store};
 use cudarc::nvrtc::sys as rtc;
 use omnihal::{Error, ErrorKind, Result};
 use std::ffi::{CStr, CString};
@@ -42,9 +42,14 @@ pub(super) fn found() -> Result<Compiler> {
 
 /// nvcc below the variables that name an installation, then on the path.
 fn nvcc() -> Option<PathBuf> {
-    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os).map(|home| Path::new(&home).join("bin"));
+    let homes =
+        ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os).map(|home| Path::new(&home).join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    homes.chain(std::env::split_paths(&path)).filter(|folder| folder.is_absolute()).map(|folder| folder.join("nvcc")).find(|file| file.is_file())
+    homes
+        .chain(std::env::split_paths(&path))
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join("nvcc"))
+        .find(|file| file.is_file())
 }
 
 impl Compiler {
@@ -55,7 +60,7 @@ impl Compiler {
             Compiler::Nvrtc => nvrtc(family, arch),
             _ => {
                 let folder = Scratch::new()?;
-                for (name, text) in HEADERS.iter().chain(FAMILIES) {
+                for (name, text) in files(self::family(family)?) {
                     std::fs::write(folder.0.join(name), text).map_err(|e| io(&folder.0, &e))?;
                 }
                 self.image_of(&folder.0, family, arch)
@@ -70,12 +75,17 @@ impl Compiler {
         let mut command = match self {
             Compiler::Nvcc(nvcc) => {
                 let mut command = Command::new(nvcc);
-                command.args(OPTIONS).arg(format!("-gencode=arch={},code={arch}", arch.replace("sm_", "compute_"))).arg("-cubin");
+                command
+                    .args(OPTIONS)
+                    .arg(format!("-gencode=arch={},code={arch}", arch.replace("sm_", "compute_")))
+                    .arg("-cubin");
                 command
             }
             Compiler::Host(compiler, options) => {
                 let mut command = Command::new(compiler);
-                command.args(["-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-w"]).args(options);
+                command
+                    .args(["-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-w"])
+                    .args(options);
                 command
             }
             Compiler::Nvrtc => return nvrtc(family, arch),
@@ -118,7 +128,13 @@ impl Drop for Scratch {
 
 /// Builds the images of all families for all of `archs` into `folder`. `sources` gives another folder of kernel files than the built-in text, for kernels that were
 /// changed on purpose; the images then still say that they are of the built-in text.
-pub fn build(compiler: &Compiler, folder: &Path, archs: &[&str], sources: Option<&Path>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+pub fn build(
+    compiler: &Compiler,
+    folder: &Path,
+    archs: &[&str],
+    sources: Option<&Path>,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<()> {
     for family in families().filter(|family| wanted(family)) {
         for arch in archs {
             let image = match sources {
@@ -137,16 +153,24 @@ fn nvrtc(family: &str, arch: &str) -> Result<Vec<u8>> {
         return Err(Error::new(ErrorKind::NotFound, "libnvrtc.so was not found"));
     }
     let c = |text: &str| CString::new(text).map_err(|_| Error::argument("a kernel text holds a zero byte"));
-    let names = HEADERS.iter().map(|(name, _)| c(name)).collect::<Result<Vec<_>>>()?;
-    let texts = HEADERS.iter().map(|(_, text)| c(text)).collect::<Result<Vec<_>>>()?;
-    let (names, texts): (Vec<_>, Vec<_>) = names.iter().zip(&texts).map(|(n, t)| (n.as_ptr(), t.as_ptr())).unzip();
-    let (text, name) = (c(source(family)?)?, c(&format!("{family}.cu"))?);
-    let options = [&OPTIONS[..], &[format!("-arch={arch}").as_str()]].concat().into_iter().map(c).collect::<Result<Vec<_>>>()?;
+    let kernels = self::family(family)?;
+    let files = files(kernels).map(|(name, text)| Ok((c(&name)?, c(text)?))).collect::<Result<Vec<_>>>()?;
+    let (names, texts): (Vec<_>, Vec<_>) = files.iter().map(|(n, t)| (n.as_ptr(), t.as_ptr())).unzip();
+    let (text, name) = (c(kernels.source)?, c(&format!("{family}.cu"))?);
+    let options =
+        [&OPTIONS[..], &[format!("-arch={arch}").as_str()]].concat().into_iter().map(c).collect::<Result<Vec<_>>>()?;
     let options: Vec<_> = options.iter().map(|option| option.as_ptr()).collect();
     let mut program = std::ptr::null_mut();
     // SAFETY: all strings end with zero and live until the program is destroyed; sizes are asked for before bytes are fetched.
     unsafe {
-        let made = rtc::nvrtcCreateProgram(&mut program, text.as_ptr(), name.as_ptr(), names.len() as i32, texts.as_ptr(), names.as_ptr());
+        let made = rtc::nvrtcCreateProgram(
+            &mut program,
+            text.as_ptr(),
+            name.as_ptr(),
+            names.len() as i32,
+            texts.as_ptr(),
+            names.as_ptr(),
+        );
         rtc_check(made, "nvrtcCreateProgram")?;
         let compiled = rtc::nvrtcCompileProgram(program, options.len() as i32, options.as_ptr());
         let image = if compiled == rtc::nvrtcResult::NVRTC_SUCCESS {

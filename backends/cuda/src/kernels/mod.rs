@@ -24,27 +24,64 @@ macro_rules! texts {
     ($($file:literal),* $(,)?) => { &[$(($file, include_str!(concat!("../../kernels/", $file)))),*] };
 }
 
-/// What every family includes. `fiber.h`, which only host compilers read, is the last.
+/// What families include. `fiber.h`, which only host compilers read, is the last.
 pub(crate) const HEADERS: &[(&str, &str)] = texts!["common.cuh", "mma.cuh", "params.h", "fiber.h"];
 
-/// One file for each family that has kernels.
-pub(crate) const FAMILIES: &[(&str, &str)] = texts!["norm.cu"];
-
-/// The families that have kernels, by name.
-pub fn families() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().map(|(file, _)| file.trim_end_matches(".cu"))
+macro_rules! families {
+    ($($family:literal),* $(,)?) => { &[$(Family {
+        name: $family,
+        source: include_str!(concat!("../../kernels/", $family, ".cu")),
+        params: include_str!(concat!("../../kernels/params_", $family, ".h")),
+    }),*] };
 }
 
-/// The text of a family's file.
-pub(crate) fn source(family: &str) -> Result<&'static str> {
-    let found = FAMILIES.iter().find(|(file, _)| file.strip_suffix(".cu") == Some(family));
-    found.map(|(_, text)| *text).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there are no kernels of family {family}")))
+/// The kernels of a family.
+pub(crate) struct Family {
+    pub name: &'static str,
+    /// The text of its file.
+    pub source: &'static str,
+    /// The text of its parameter header.
+    pub params: &'static str,
+}
+
+pub(crate) const FAMILIES: &[Family] = families![
+    "attention",
+    "cache",
+    "compress",
+    "copy",
+    "elementwise",
+    "embed",
+    "gemm",
+    "hyper",
+    "indexer",
+    "moe",
+    "norm",
+    "quant",
+    "rope",
+    "sample",
+];
+
+/// The families, by name.
+pub fn families() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|family| family.name)
+}
+
+/// A family by its name.
+pub(crate) fn family(name: &str) -> Result<&'static Family> {
+    let found = FAMILIES.iter().find(|family| family.name == name);
+    found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there are no kernels of family {name}")))
+}
+
+/// The files that the compiler of a family reads, by name.
+pub(crate) fn files(family: &Family) -> impl Iterator<Item = (String, &'static str)> {
+    let own = [(format!("{}.cu", family.name), family.source), (format!("params_{}.h", family.name), family.params)];
+    HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain(own)
 }
 
 /// The digest of everything that a device compiler reads for a family, in hexadecimal. `fiber.h` is not part of it.
-pub fn digest(family: &str) -> Result<String> {
+pub fn digest(name: &str) -> Result<String> {
     let mut hash = Sha256::new();
-    for (name, text) in HEADERS.iter().take(HEADERS.len() - 1).chain([&(family, source(family)?)]) {
+    for (name, text) in files(family(name)?).filter(|(name, _)| name != "fiber.h") {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);
         hash.update((text.len() as u64).to_le_bytes());
@@ -93,7 +130,11 @@ pub(crate) fn image(family: &str, capability: u32) -> Result<Vec<u8>> {
         }
         return Err(Error::new(
             ErrorKind::NotFound,
-            format!("{FOLDER} names {}, which has no kernels of {family} for {}; build them there", folder.display(), architecture(capability)),
+            format!(
+                "{FOLDER} names {}, which has no kernels of {family} for {}; build them there",
+                folder.display(),
+                architecture(capability)
+            ),
         ));
     }
     let arch = architecture(capability);

@@ -21,7 +21,9 @@ fn first_line(family: &str, arch: &str, source: &str, image: &[u8]) -> String {
 /// Where compiled kernels are kept, if this user has such a place.
 pub(super) fn cache() -> Option<PathBuf> {
     let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = given("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| given("HOME").map(|home| home.join(".cache")))?;
+    let base = given("XDG_CACHE_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| given("HOME").map(|home| home.join(".cache")))?;
     Some(base.join("omnihal/cuda"))
 }
 
@@ -36,7 +38,9 @@ pub(super) fn read(folder: &Path, family: &str, arch: &str, source: &str) -> Res
         Ok(_) => {}
     }
     let bytes = std::fs::read(&path).map_err(io)?;
-    let Some(end) = bytes.iter().take(512).position(|&b| b == b'\n') else { return Err(damaged(&path, "it does not start with a line")) };
+    let Some(end) = bytes.iter().take(512).position(|&b| b == b'\n') else {
+        return Err(damaged(&path, "it does not start with a line"));
+    };
     let (line, image) = (&bytes[..=end], &bytes[end + 1..]);
     // A file of another text is not damaged, only old.
     if !line.starts_with(format!("omnihal-cuda-1 {family} {arch} {source} ").as_bytes()) {
@@ -59,7 +63,9 @@ pub(super) fn write(folder: &Path, family: &str, arch: &str, source: &str, image
     std::fs::create_dir_all(folder).map_err(io)?;
     let beside = folder.join(format!(".{family}.{arch}.{}", std::process::id()));
     let mut out = std::fs::File::create(&beside).map_err(io)?;
-    out.write_all(first_line(family, arch, source, image).as_bytes()).and_then(|()| out.write_all(image)).map_err(io)?;
+    out.write_all(first_line(family, arch, source, image).as_bytes())
+        .and_then(|()| out.write_all(image))
+        .map_err(io)?;
     drop(out);
     std::fs::rename(&beside, &path).map_err(io)
 }

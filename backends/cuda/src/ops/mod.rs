@@ -1,6 +1,19 @@
 //! Operators by family: which kernel a descriptor gets, and how its launches are made from the arguments of a run.
 
+mod attention;
+mod cache;
+mod compress;
+mod copy;
+mod elementwise;
+mod embed;
+mod gemm;
+mod hyper;
+mod indexer;
+mod moe;
 mod norm;
+mod quant;
+mod rope;
+mod sample;
 
 use crate::modules::{Function, Modules};
 use crate::params::{self, Struct};
@@ -94,13 +107,42 @@ pub(crate) fn own(plan: &dyn Plan) -> Result<&CudaPlan> {
     (plan as &dyn Any).downcast_ref::<CudaPlan>().ok_or_else(other)
 }
 
-/// What `kernels/params.h` is made of.
-pub(crate) const STRUCTS: &[&[Struct]] = &[params::STRUCTS, norm::STRUCTS];
+/// What the `params*.h` are made of: file name and structures.
+pub(crate) const STRUCTS: &[(&str, &[Struct])] = &[
+    ("params.h", params::STRUCTS),
+    ("params_attention.h", attention::STRUCTS),
+    ("params_cache.h", cache::STRUCTS),
+    ("params_compress.h", compress::STRUCTS),
+    ("params_copy.h", copy::STRUCTS),
+    ("params_elementwise.h", elementwise::STRUCTS),
+    ("params_embed.h", embed::STRUCTS),
+    ("params_gemm.h", gemm::STRUCTS),
+    ("params_hyper.h", hyper::STRUCTS),
+    ("params_indexer.h", indexer::STRUCTS),
+    ("params_moe.h", moe::STRUCTS),
+    ("params_norm.h", norm::STRUCTS),
+    ("params_quant.h", quant::STRUCTS),
+    ("params_rope.h", rope::STRUCTS),
+    ("params_sample.h", sample::STRUCTS),
+];
 
 /// Picks the kernels of an operator, or says why there are none.
 pub(crate) fn choose(op: &Op, modules: &Modules) -> Result<Choice> {
     match op.kind().family() {
+        "attention" => attention::plan(op, modules),
+        "cache" => cache::plan(op, modules),
+        "compress" => compress::plan(op, modules),
+        "copy" => copy::plan(op, modules),
+        "elementwise" => elementwise::plan(op, modules),
+        "embed" => embed::plan(op, modules),
+        "gemm" => gemm::plan(op, modules),
+        "hyper" => hyper::plan(op, modules),
+        "indexer" => indexer::plan(op, modules),
+        "moe" => moe::plan(op, modules),
         "norm" => norm::plan(op, modules),
+        "quant" => quant::plan(op, modules),
+        "rope" => rope::plan(op, modules),
+        "sample" => sample::plan(op, modules),
         _ => unsupported(op),
     }
 }
@@ -120,6 +162,8 @@ pub(crate) fn int(count: usize) -> i32 {
 pub(crate) fn fits(counts: &[usize]) -> Result<()> {
     match counts.iter().find(|&&count| count > i32::MAX as usize) {
         None => Ok(()),
-        Some(count) => Err(Error::unsupported(format!("a count of {count} was asked, kernels take up to {}", i32::MAX))),
+        Some(count) => {
+            Err(Error::unsupported(format!("a count of {count} was asked, kernels take up to {}", i32::MAX)))
+        }
     }
 }

@@ -46,7 +46,10 @@ fn open() -> Result<Option<Driver>> {
     std::mem::forget(library);
     // SAFETY: only asks whether the library can be opened.
     if !unsafe { cu::is_culib_present() } {
-        return Err(Error::new(ErrorKind::NotFound, format!("{} opens and has no soname libcuda.so.1", path.display())));
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("{} opens and has no soname libcuda.so.1", path.display()),
+        ));
     }
     // SAFETY: the first call of the driver, as it demands.
     match unsafe { cu::cuInit(0) } {

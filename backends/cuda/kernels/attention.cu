@@ -1,0 +1,3 @@
+// attention.*
+#include "common.cuh"
+#include "params_attention.h"

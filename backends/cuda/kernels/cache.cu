@@ -1,0 +1,3 @@
+// cache.*
+#include "common.cuh"
+#include "params_cache.h"

@@ -1,0 +1,3 @@
+// compress.*
+#include "common.cuh"
+#include "params_compress.h"

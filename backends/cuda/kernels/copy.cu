@@ -1,0 +1,3 @@
+// copy.*
+#include "common.cuh"
+#include "params_copy.h"

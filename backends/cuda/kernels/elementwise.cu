@@ -1,0 +1,3 @@
+// elementwise.*
+#include "common.cuh"
+#include "params_elementwise.h"

@@ -1,0 +1,3 @@
+// embed.*
+#include "common.cuh"
+#include "params_embed.h"

@@ -1,0 +1,3 @@
+// gemm.*
+#include "common.cuh"
+#include "params_gemm.h"

@@ -1,0 +1,3 @@
+// hyper.*
+#include "common.cuh"
+#include "params_hyper.h"

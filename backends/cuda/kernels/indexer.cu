@@ -1,0 +1,3 @@
+// indexer.*
+#include "common.cuh"
+#include "params_indexer.h"

@@ -1,0 +1,3 @@
+// moe.*
+#include "common.cuh"
+#include "params_moe.h"

@@ -1,0 +1,3 @@
+// quant.*
+#include "common.cuh"
+#include "params_quant.h"

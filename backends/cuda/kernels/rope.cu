@@ -1,0 +1,3 @@
+// rope.*
+#include "common.cuh"
+#include "params_rope.h"

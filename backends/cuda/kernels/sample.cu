@@ -1,0 +1,3 @@
+// sample.*
+#include "common.cuh"
+#include "params_sample.h"
