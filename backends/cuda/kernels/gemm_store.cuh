@@ -40,11 +40,15 @@ template <int CODE> DEVICE void simt_product(const Product& p) {
         }
         __syncthreads();
         for (i32 k = 0; k < DEPTH; k++)
+#pragma unroll
             for (i32 i = 0; i < 4; i++)
+#pragma unroll
                 for (i32 j = 0; j < 4; j++) sum[i][j] = __fmaf_rn(left[k][down + i], right[k][across + j], sum[i][j]);
         __syncthreads();
     }
+#pragma unroll
     for (i32 i = 0; i < 4; i++)
+#pragma unroll
         for (i32 j = 0; j < 4; j++) {
             i32 row = span.first + down + i, channel = first_channel + across + j;
             if (row < span.end && channel < p.outer) store_result(p, result_place(p, p.counts ? 0 : span.matrix, row, channel), sum[i][j]);

@@ -25,8 +25,17 @@ macro_rules! texts {
 }
 
 /// What families include. `fiber.h`, which only host compilers read, is the last.
-pub(crate) const HEADERS: &[(&str, &str)] =
-    texts!["common.cuh", "mma.cuh", "weights.cuh", "gemm_tile.cuh", "gemm_store.cuh", "params.h", "fiber.h"];
+pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "common.cuh",
+    "mma.cuh",
+    "weights.cuh",
+    "gemm_tile.cuh",
+    "gemm_store.cuh",
+    "gemm_mma.cuh",
+    "gemm_gemv.cuh",
+    "params.h",
+    "fiber.h"
+];
 
 macro_rules! families {
     ($($family:literal),* $(,)?) => { &[$(Family {

@@ -7,13 +7,12 @@ pub(crate) use product::STRUCTS;
 
 use super::{Choice, CudaPlan, fits, int, unsupported};
 use crate::modules::Modules;
-use crate::params::Ptr;
 use crate::stream::Queue;
 use choose::Shape;
 use omnihal::op::ActQuant;
 use omnihal::op::gemm::{Batched, BatchedArgs, Grouped, GroupedArgs, Linear, LinearArgs};
 use omnihal::{Args, Op, Result, View, WeightFormat};
-use product::{Product, Rounding};
+use product::Product;
 
 pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {
     match op {
@@ -41,7 +40,7 @@ fn linear_plan(d: &Linear, modules: &Modules) -> Result<Choice> {
 
 fn linear(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     let (Op::GemmLinear(d), views) = (&plan.op, LinearArgs::new(args)?) else { return Ok(()) };
-    let mut product = Product {
+    let product = Product {
         a: views.a.into(),
         a_row: views.a.strides[0] as i64,
         y: views.y.into(),
@@ -50,24 +49,11 @@ fn linear(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         inner: int(d.inner),
         outer: int(d.outer),
         accumulate: i32::from(d.accumulate),
+        rounded: i32::from(d.a_quant == ActQuant::F8G128),
         a_dtype: d.input as i32,
         y_dtype: d.output as i32,
         ..Product::of(views.w, false)
     };
-    if d.a_quant == ActQuant::F8G128 {
-        let to = Ptr(args.workspace.addr);
-        let rounding = Rounding {
-            a: product.a,
-            to,
-            a_row: product.a_row,
-            dtype: product.a_dtype,
-            rows: product.rows,
-            inner: product.inner,
-            reserved: 0,
-        };
-        choose::round(plan, &rounding, queue)?;
-        (product.a, product.a_row) = (to, i64::from(product.inner));
-    }
     choose::launch(plan, &product, args, queue)
 }
 
