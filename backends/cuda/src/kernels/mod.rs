@@ -24,9 +24,20 @@ macro_rules! texts {
     ($($file:literal),* $(,)?) => { &[$(($file, include_str!(concat!("../../kernels/", $file)))),*] };
 }
 
-/// What families include. `fiber.h`, which only host compilers read, is the last.
-pub(crate) const HEADERS: &[(&str, &str)] =
-    texts!["common.cuh", "mma.cuh", "runs.cuh", "strided.cuh", "params.h", "fiber.h"];
+/// What families may include. Only host compilers read `fiber.h`.
+pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "common.cuh",
+    "fiber.h",
+    "gemm_gemv.cuh",
+    "gemm_mma.cuh",
+    "gemm_store.cuh",
+    "gemm_tile.cuh",
+    "mma.cuh",
+    "params.h",
+    "runs.cuh",
+    "strided.cuh",
+    "weights.cuh",
+];
 
 macro_rules! families {
     ($($family:literal),* $(,)?) => { &[$(Family {
