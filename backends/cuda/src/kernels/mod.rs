@@ -24,9 +24,20 @@ macro_rules! texts {
     ($($file:literal),* $(,)?) => { &[$(($file, include_str!(concat!("../../kernels/", $file)))),*] };
 }
 
-/// What families include. `fiber.h`, which only host compilers read, is the last.
-pub(crate) const HEADERS: &[(&str, &str)] =
-    texts!["common.cuh", "mma.cuh", "runs.cuh", "strided.cuh", "params.h", "fiber.h"];
+/// What families may include. Only host compilers read `fiber.h`.
+pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "common.cuh",
+    "fiber.h",
+    "gemm_gemv.cuh",
+    "gemm_mma.cuh",
+    "gemm_store.cuh",
+    "gemm_tile.cuh",
+    "mma.cuh",
+    "params.h",
+    "runs.cuh",
+    "strided.cuh",
+    "weights.cuh",
+];
 
 macro_rules! families {
     ($($family:literal),* $(,)?) => { &[$(Family {
@@ -77,6 +88,11 @@ pub(crate) fn family(name: &str) -> Result<&'static Family> {
 pub(crate) fn files(family: &Family) -> impl Iterator<Item = (String, &'static str)> {
     let own = [(format!("{}.cu", family.name), family.source), (format!("params_{}.h", family.name), family.params)];
     HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain(own)
+}
+
+/// The files that the compiler of a family reads: name and text.
+pub fn sources(name: &str) -> Result<Vec<(String, &'static str)>> {
+    Ok(files(family(name)?).collect())
 }
 
 /// The digest of everything that a device compiler reads for a family, in hexadecimal. `fiber.h` is not part of it.
