@@ -26,15 +26,19 @@ macro_rules! texts {
 
 /// What families may include. Only host compilers read `fiber.h`.
 pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "cluster.cuh",
     "common.cuh",
     "fiber.h",
     "gemm_gemv.cuh",
     "gemm_mma.cuh",
     "gemm_store.cuh",
     "gemm_tile.cuh",
+    "hyper_cluster.cuh",
+    "hyper_mix.cuh",
     "mma.cuh",
     "params.h",
     "runs.cuh",
+    "sinkhorn.cuh",
     "strided.cuh",
     "weights.cuh",
 ];
