@@ -25,7 +25,16 @@ macro_rules! texts {
 }
 
 /// What families include. `fiber.h`, which only host compilers read, is the last.
-pub(crate) const HEADERS: &[(&str, &str)] = texts!["common.cuh", "mma.cuh", "params.h", "fiber.h"];
+pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "common.cuh",
+    "mma.cuh",
+    "key_rows.cuh",
+    "attention_list.cuh",
+    "attention_simple.cuh",
+    "attention_tile.cuh",
+    "params.h",
+    "fiber.h",
+];
 
 macro_rules! families {
     ($($family:literal),* $(,)?) => { &[$(Family {
