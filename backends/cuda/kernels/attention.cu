@@ -32,26 +32,35 @@ KERNEL(attention_latent, AttentionLatent, 256, 4) {
     for (i32 i = threadIdx.x; i < n; i += blockDim.x) store_f32(to.data, to.dtype, t * to.outer + i, x[i]);
 }
 
-// Eight values, by one lane.
-template <typename T> DEVICE void load8(const T* from, float* to);
-template <> DEVICE void load8<bf16>(const bf16* from, float* to) {
+// Eight values, by one lane: with 128-bit loads, or the `n` that there are one by one.
+DEVICE void load8(const bf16* from, float* to, bool wide, i32 n) {
+    if (!wide) {
+        for (i32 j = 0; j < 8; j++) to[j] = j < n ? to_f32(from[j]) : 0.0f;
+        return;
+    }
     Vec16 v = load16(from);
     for (int j = 0; j < 4; j++) to[2 * j] = low_bf16(v.w[j]), to[2 * j + 1] = high_bf16(v.w[j]);
 }
-template <> DEVICE void load8<float>(const float* from, float* to) {
-    for (int half = 0; half < 2; half++) {
+
+DEVICE void load8(const float* from, float* to, bool wide, i32 n) {
+    for (i32 j = 0; j < 8 && !wide; j++) to[j] = j < n ? from[j] : 0.0f;
+    for (int half = 0; half < 2 && wide; half++) {
         Vec16 v = load16(from + 4 * half);
         for (int j = 0; j < 4; j++) to[4 * half + j] = __uint_as_float(v.w[j]);
     }
 }
 
-template <typename T> DEVICE void store8(T* to, const float* from);
-template <> DEVICE void store8<bf16>(bf16* to, const float* from) {
-    store16(to, {{pack_bf16(from[0], from[1]), pack_bf16(from[2], from[3]), pack_bf16(from[4], from[5]), pack_bf16(from[6], from[7])}});
+DEVICE void store8(bf16* to, const float* from, bool wide, i32 n) {
+    if (wide) store16(to, {{pack_bf16(from[0], from[1]), pack_bf16(from[2], from[3]), pack_bf16(from[4], from[5]), pack_bf16(from[6], from[7])}});
+    for (i32 j = 0; j < 8 && !wide; j++)
+        if (j < n) to[j] = to_bf16(from[j]);
 }
-template <> DEVICE void store8<float>(float* to, const float* from) {
-    for (int half = 0; half < 2; half++)
+
+DEVICE void store8(float* to, const float* from, bool wide, i32 n) {
+    for (int half = 0; half < 2 && wide; half++)
         store16(to + 4 * half, {{__float_as_uint(from[4 * half]), __float_as_uint(from[4 * half + 1]), __float_as_uint(from[4 * half + 2]), __float_as_uint(from[4 * half + 3])}});
+    for (i32 j = 0; j < 8 && !wide; j++)
+        if (j < n) to[j] = from[j];
 }
 
 #define QUERY_WARPS 8
@@ -65,14 +74,11 @@ template <typename T> DEVICE void normalise_query(const AttentionQuery& p, float
     T* q = static_cast<T*>(p.q.data) + t * p.q.outer + vector % p.heads * p.q.inner;
     bool wide = p.head % 8 == 0 && reinterpret_cast<u64>(q) % 16 == 0;
     float squares = 0.0f;
-    if (wide) {
-        for (i32 i = LANE * 8; i < p.head; i += 256) {
-            float v[8];
-            load8(q + i, v);
-            for (int j = 0; j < 8; j++) x[i + j] = v[j], squares += v[j] * v[j];
-        }
-    } else {
-        for (i32 i = LANE; i < p.head; i += 32) x[i] = to_f32(q[i]), squares += x[i] * x[i];
+    for (i32 i = LANE * 8; i < p.head; i += 256) {
+        float v[8];
+        load8(q + i, v, wide, p.head - i);
+        // The part of a warp is padded to eight.
+        for (int j = 0; j < 8; j++) x[i + j] = v[j], squares += v[j] * v[j];
     }
     float mean = warp_sum(squares) / p.head + p.eps, factor = mean == 0.0f ? 0.0f : 1.0f / sqrtf(mean);
     __syncwarp();
@@ -85,14 +91,10 @@ template <typename T> DEVICE void normalise_query(const AttentionQuery& p, float
         float other = x[plain + k + 1 - odd] * factor, c = cs[k], s = cs[k + 1];
         return odd ? other * s + v * c : v * c - other * s;
     };
-    if (wide) {
-        for (i32 i = LANE * 8; i < p.head; i += 256) {
-            float v[8];
-            for (int j = 0; j < 8; j++) v[j] = turned(i + j);
-            store8(q + i, v);
-        }
-    } else {
-        for (i32 i = LANE; i < p.head; i += 32) q[i] = from_f32<T>(turned(i));
+    for (i32 i = LANE * 8; i < p.head; i += 256) {
+        float v[8];
+        for (int j = 0; j < 8; j++) v[j] = i + j < p.head ? turned(i + j) : 0.0f;
+        store8(q + i, v, wide, p.head - i);
     }
 }
 

@@ -153,9 +153,9 @@ fn latent(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     queue.launch(plan.kernel(0)?, [rows, 2, 1], THREADS, latent_shared(d), &params)
 }
 
-/// Floats of a warp, so that its part of the shared memory begins at 16 bytes.
+/// Floats of a warp: lanes take eight at a time.
 fn query_width(d: &Query) -> usize {
-    d.head.next_multiple_of(4)
+    d.head.next_multiple_of(8)
 }
 
 fn query_shared(d: &Query) -> u32 {
