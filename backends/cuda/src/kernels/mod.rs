@@ -26,6 +26,9 @@ macro_rules! texts {
 
 /// What families may include. Only host compilers read `fiber.h`.
 pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "attention_list.cuh",
+    "attention_simple.cuh",
+    "attention_tile.cuh",
     "cluster.cuh",
     "common.cuh",
     "fiber.h",
@@ -35,6 +38,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = texts![
     "gemm_tile.cuh",
     "hyper_cluster.cuh",
     "hyper_mix.cuh",
+    "key_rows.cuh",
     "mma.cuh",
     "params.h",
     "runs.cuh",
