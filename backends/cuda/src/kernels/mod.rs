@@ -25,7 +25,15 @@ macro_rules! texts {
 }
 
 /// What families include. `fiber.h`, which only host compilers read, is the last.
-pub(crate) const HEADERS: &[(&str, &str)] = texts!["common.cuh", "mma.cuh", "params.h", "fiber.h"];
+pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "common.cuh",
+    "mma.cuh",
+    "topk.cuh",
+    "indexer_select.cuh",
+    "indexer_mma.cuh",
+    "params.h",
+    "fiber.h"
+];
 
 macro_rules! families {
     ($($family:literal),* $(,)?) => { &[$(Family {
