@@ -86,6 +86,11 @@ pub(crate) fn files(family: &Family) -> impl Iterator<Item = (String, &'static s
     HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain(own)
 }
 
+/// The files that the compiler of a family reads: name and text.
+pub fn sources(name: &str) -> Result<Vec<(String, &'static str)>> {
+    Ok(files(family(name)?).collect())
+}
+
 /// The digest of everything that a device compiler reads for a family, in hexadecimal. `fiber.h` is not part of it.
 pub fn digest(name: &str) -> Result<String> {
     let mut hash = Sha256::new();
