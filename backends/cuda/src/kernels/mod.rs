@@ -38,12 +38,15 @@ pub(crate) const HEADERS: &[(&str, &str)] = texts![
     "gemm_tile.cuh",
     "hyper_cluster.cuh",
     "hyper_mix.cuh",
+    "indexer_mma.cuh",
+    "indexer_select.cuh",
     "key_rows.cuh",
     "mma.cuh",
     "params.h",
     "runs.cuh",
     "sinkhorn.cuh",
     "strided.cuh",
+    "topk.cuh",
     "weights.cuh",
 ];
 

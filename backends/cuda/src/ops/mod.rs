@@ -14,7 +14,11 @@ mod norm;
 mod quant;
 mod rope;
 mod sample;
+<<<<<<< HEAD
 mod walk;
+=======
+mod topk;
+>>>>>>> cuda-k5
 
 use crate::modules::{Function, Modules};
 use crate::params::{self, Struct};
