@@ -95,21 +95,37 @@ pub(crate) fn family(name: &str) -> Result<&'static Family> {
     found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there are no kernels of family {name}")))
 }
 
-/// The files that the compiler of a family reads, by name.
+/// The files that a compiler of a family may read: name and text.
 pub(crate) fn files(family: &Family) -> impl Iterator<Item = (String, &'static str)> {
     let own = [(format!("{}.cu", family.name), family.source), (format!("params_{}.h", family.name), family.params)];
     HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain(own)
 }
 
-/// The files that the compiler of a family reads: name and text.
+/// The files that a compiler of a family may read: name and text.
 pub fn sources(name: &str) -> Result<Vec<(String, &'static str)>> {
     Ok(files(family(name)?).collect())
+}
+
+/// The files that a device compiler does read for a family: its own, and what they include, once each, in the order in which they are met.
+fn included(family: &Family) -> Vec<(String, &'static str)> {
+    let all: Vec<_> = files(family).collect();
+    let mut met = vec![format!("{}.cu", family.name)];
+    let mut next = 0;
+    while let Some(name) = met.get(next) {
+        let text = all.iter().find(|(file, _)| file == name).map_or("", |(_, text)| *text);
+        let includes = text.lines().filter_map(|line| line.trim().strip_prefix("#include \"")?.strip_suffix('"'));
+        let new: Vec<_> =
+            includes.filter(|file| *file != "fiber.h" && !met.iter().any(|m| m == file)).map(str::to_owned).collect();
+        met.extend(new);
+        next += 1;
+    }
+    met.into_iter().filter_map(|name| all.iter().find(|(file, _)| *file == name).cloned()).collect()
 }
 
 /// The digest of everything that a device compiler reads for a family, in hexadecimal. `fiber.h` is not part of it.
 pub fn digest(name: &str) -> Result<String> {
     let mut hash = Sha256::new();
-    for (name, text) in files(family(name)?).filter(|(name, _)| name != "fiber.h") {
+    for (name, text) in included(family(name)?) {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);
         hash.update((text.len() as u64).to_le_bytes());
@@ -197,8 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_depends_on_the_family() {
+    fn the_digest_is_of_what_the_family_reads() {
         assert_eq!(digest("norm").unwrap().len(), 64);
         assert!(digest("nothing").is_err());
+        let read: Vec<_> = included(family("norm").unwrap()).into_iter().map(|(name, _)| name).collect();
+        assert!(
+            ["norm.cu", "common.cuh", "params.h", "params_norm.h"].iter().all(|file| read.iter().any(|r| r == file)),
+            "{read:?}"
+        );
+        assert!(!read.iter().any(|file| file == "fiber.h" || file == "params_moe.h"), "{read:?}");
     }
 }

@@ -14,11 +14,8 @@ mod norm;
 mod quant;
 mod rope;
 mod sample;
-<<<<<<< HEAD
-mod walk;
-=======
 mod topk;
->>>>>>> cuda-k5
+mod walk;
 
 use crate::modules::{Function, Modules};
 use crate::params::{self, Struct};
