@@ -28,6 +28,8 @@ macro_rules! texts {
 pub(crate) const HEADERS: &[(&str, &str)] = texts![
     "common.cuh",
     "mma.cuh",
+    "runs.cuh",
+    "strided.cuh",
     "weights.cuh",
     "gemm_tile.cuh",
     "gemm_store.cuh",
@@ -86,6 +88,11 @@ pub(crate) fn family(name: &str) -> Result<&'static Family> {
 pub(crate) fn files(family: &Family) -> impl Iterator<Item = (String, &'static str)> {
     let own = [(format!("{}.cu", family.name), family.source), (format!("params_{}.h", family.name), family.params)];
     HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain(own)
+}
+
+/// The files that the compiler of a family reads: name and text.
+pub fn sources(name: &str) -> Result<Vec<(String, &'static str)>> {
+    Ok(files(family(name)?).collect())
 }
 
 /// The digest of everything that a device compiler reads for a family, in hexadecimal. `fiber.h` is not part of it.

@@ -14,6 +14,7 @@ mod norm;
 mod quant;
 mod rope;
 mod sample;
+mod walk;
 
 use crate::modules::{Function, Modules};
 use crate::params::{self, Struct};
