@@ -73,7 +73,8 @@ KERNEL(select_merge, IndexerSelect, 512, 1) {
         offer_all(p, best, seen);
     } else {
         Part part = part_of(p, seen.count, 0);
-        topk_merge(best, static_cast<const u64*>(p.parts) + row * p.segments * p.left, part.active * p.left);
+        const u64* parts = static_cast<const u64*>(p.parts) + row * p.segments * p.left;
+        topk_offer(best, 0, part.active * p.left, [parts](u32 i) { return parts[i]; });
     }
     write_entries(p, best, row);
 }

@@ -41,7 +41,7 @@ template <> struct Keys<false> {
     DEVICE void load(const IndexerSelect& p, i32 half, i64 at, bool aligned) {
         const u8* key = static_cast<const u8*>(p.pool.data) + 2 * at;
         for (u32 group = 0; group < MMA_GROUPS; group++)
-            if (32 * group < static_cast<u32>(p.width)) channels[half][group] = load_eight(key + 64 * group + 16 * (LANE % 4), aligned);
+            channels[half][group] = 32 * group < static_cast<u32>(p.width) ? load_eight(key + 64 * group + 16 * (LANE % 4), aligned) : Vec16{};
     }
     DEVICE void clear(i32 half) {
         for (u32 group = 0; group < MMA_GROUPS; group++) channels[half][group] = Vec16{};
@@ -60,7 +60,7 @@ template <> struct Keys<true> {
     DEVICE void load(const IndexerSelect& p, i32 half, i64 at, bool aligned) {
         const u8* key = static_cast<const u8*>(p.pool.data) + at;
         for (u32 group = 0; group < MMA_GROUPS; group++)
-            if (32 * group < static_cast<u32>(p.width)) codes[half][group] = load_word(key + 16 * group + 4 * (LANE % 4), aligned);
+            codes[half][group] = 32 * group < static_cast<u32>(p.width) ? load_word(key + 16 * group + 4 * (LANE % 4), aligned) : 0;
         const u8* scale = key + p.width / 2;
         if (p.width == 128) {
             scales[half] = load_word(scale, aligned);

@@ -23,11 +23,10 @@ DEVICE Visible visible_to(const IndexerSelect& p, i64 row) {
 
 struct Part { u32 begin, end, active; };
 
-// The entries of part `segment`, and how many parts have any. A part is long enough to be worth a block.
+// The entries of part `segment`, and how many parts have any.
 DEVICE Part part_of(const IndexerSelect& p, u32 count, u32 segment) {
     u32 length = (count + p.segments - 1) / p.segments;
     length = (length + SELECT_STEP - 1) / SELECT_STEP * SELECT_STEP;
-    if (length < 2 * SELECT_STEP) length = 2 * SELECT_STEP;
     u32 begin = segment * length, end = begin + length;
     return {begin, end < count ? end : count, (count + length - 1) / length};
 }

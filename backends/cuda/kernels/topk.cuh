@@ -174,23 +174,23 @@ DEVICE u32 topk_by_place(const TopK& b) {
     return n;
 }
 
-// Offers `n` ranks that `topk_leave` has left.
-DEVICE void topk_merge(const TopK& b, const u64* parts, u32 n) {
+// Offers `rank(i)` for `from <= i < to`. Four loads of a thread are under way before the first is looked at.
+template <typename Rank> DEVICE void topk_offer(const TopK& b, u32 from, u32 to, Rank rank) {
     u32 step = 4 * blockDim.x;
-    for (u32 at = 0; at < n;) {
-        u32 until = at + topk_room(b, step) / step * step;
-        for (; at < n && at < until; at += step) {
+    while (from < to) {
+        u32 until = from + topk_room(b, step) / step * step;
+        for (; from < to && from < until; from += step) {
             u64 ranks[4];
             for (u32 i = 0; i < 4; i++) {
-                u32 place = at + i * blockDim.x + threadIdx.x;
-                ranks[i] = place < n ? parts[place] : 0;
+                u32 at = from + i * blockDim.x + threadIdx.x;
+                ranks[i] = at < to ? rank(at) : 0;
             }
             for (u32 i = 0; i < 4; i++) topk_push(b, ranks[i]);
         }
     }
 }
 
-// Leaves the best of a part of a row for `topk_merge`, `n` places of which those behind the last are ranks of nothing.
+// Leaves the best of a part of a row for a later kernel, `n` places of which those behind the last are ranks of nothing.
 DEVICE void topk_leave(const TopK& b, u64* part, u32 n) {
     topk_cut(b);
     u32 count = b.state->count;

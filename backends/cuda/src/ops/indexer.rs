@@ -1,6 +1,6 @@
 //! `indexer.*`.
 
-use super::topk::{self, MOST_KEPT};
+use super::topk::{self, MERGE_THREADS, MOST_KEPT};
 use super::{Choice, CudaPlan, fits, int, unsupported};
 use crate::modules::Modules;
 use crate::params::{Ptr, Rows, params};
@@ -66,9 +66,6 @@ const F32_THREADS: u32 = 128;
 /// Entries that are scored in one go, as `SELECT_STEP` in `indexer_select.cuh`.
 const STEP: usize = 128;
 
-/// Threads of a merging block.
-const MERGE_THREADS: u32 = 512;
-
 pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {
     match op {
         Op::IndexerQuery(d) => plan_query(d, modules),
@@ -133,14 +130,6 @@ impl Cut {
     }
 }
 
-/// Parts of a row that occupy the device best: the fewest whose last wave is not much emptier than that of more parts. The choice does not change the result.
-fn segments(rows: usize, multiprocessors: usize, most: usize) -> usize {
-    let time = |parts: usize| (rows * parts).div_ceil(multiprocessors) as f64 / parts as f64;
-    // Five parts bring any number of waves to within a fifth of a whole one.
-    let limit = (multiprocessors / rows).max(5).min(most.max(1));
-    (1..=limit).fold(1, |best, parts| if time(parts) < 0.95 * time(best) { parts } else { best })
-}
-
 fn plan_select(d: &Select, modules: &Modules) -> Result<Choice> {
     activation(d.act)?;
     let capacity = d.pages.capacity();
@@ -163,18 +152,18 @@ fn plan_select(d: &Select, modules: &Modules) -> Result<Choice> {
         )));
     }
     let fragments = d.act == DType::BF16 && d.heads <= MMA_HEADS && d.width <= MMA_WIDTH && d.width % 32 == 0;
-    let room = topk::bytes(d.keep);
+    let room = topk::bytes(topk::room(d.keep, STEP));
     let (name, threads, shared) = match d.format {
         RowFormat::F4 if fragments => ("select_f4", MMA_THREADS, room),
         RowFormat::Plain(DType::BF16) if fragments => ("select_bf16", MMA_THREADS, room),
         _ => ("select_f32", F32_THREADS, room + f32_bytes(d)),
     };
-    let parts = segments(d.rows, modules.multiprocessors.max(1) as usize, capacity / (2 * STEP));
-    let length = capacity.div_ceil(parts).next_multiple_of(STEP).max(2 * STEP);
+    let parts = topk::parts(d.rows, modules.multiprocessors, capacity.div_ceil(STEP));
+    let length = capacity.div_ceil(parts).next_multiple_of(STEP);
     let cut = Cut { segments: parts, left: d.keep.min(length), threads, shared };
     let mut choice = Choice::new(
         select,
-        &[modules.function("indexer", name, shared)?, modules.function("indexer", "select_merge", room)?],
+        &[modules.function("indexer", name, shared)?, modules.function("indexer", "select_merge", merge_bytes(d))?],
     );
     if parts > 1 {
         choice.workspace = d.rows * parts * cut.left * 8;
@@ -185,6 +174,11 @@ fn plan_select(d: &Select, modules: &Modules) -> Result<Choice> {
     }
     choice.tuning = cut.tuning();
     Ok(choice)
+}
+
+/// Shared memory of `select_merge`.
+fn merge_bytes(d: &Select) -> u32 {
+    topk::bytes(topk::merge_room(d.keep))
 }
 
 /// Shared memory of `select_f32` beside the ranks: queries, weights, and a key for each thread.
@@ -215,7 +209,7 @@ fn select(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         heads: int(d.heads),
         width: int(d.width),
         keep: int(d.keep),
-        room: int(topk::room(d.keep)),
+        room: int(topk::room(d.keep, STEP)),
         ratio: int(d.ratio),
         capacity: int(d.pages.capacity()),
         pages: int(d.pages.pages),
@@ -228,22 +222,9 @@ fn select(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     };
     let rows = d.rows.min(args.rows_hint) as u32;
     queue.launch(plan.kernel(0)?, [rows, cut.segments as u32, 1], cut.threads, cut.shared, &params)?;
-    match cut.segments {
-        1 => Ok(()),
-        _ => queue.launch(plan.kernel(1)?, [rows, 1, 1], MERGE_THREADS, topk::bytes(d.keep), &params),
+    if cut.segments == 1 {
+        return Ok(());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_cut_until_the_device_is_full() {
-        assert_eq!(segments(1, 132, 128), 128);
-        assert_eq!(segments(64, 132, 128), 2);
-        assert_eq!(segments(4096, 132, 128), 1);
-        assert_eq!(segments(1, 132, 0), 1);
-        assert!(segments(100, 132, 128) > 1);
-    }
+    let params = IndexerSelect { room: int(topk::merge_room(d.keep)), ..params };
+    queue.launch(plan.kernel(1)?, [rows, 1, 1], MERGE_THREADS, merge_bytes(d), &params)
 }
