@@ -57,6 +57,8 @@ impl Kernel {
 /// A loaded image.
 pub struct Module {
     library: Arc<Library>,
+    /// Kept open: the loader knows a library by its path, which is that of the descriptor.
+    _file: std::fs::File,
 }
 
 /// Bytes of an ELF file: the section headers are its last part, as linkers write it.
@@ -97,7 +99,7 @@ impl Module {
             eprintln!("stand-in driver: an image does not load: {error}; it loads only those built with --host");
             codes::INVALID_IMAGE
         })?;
-        Ok(Module { library: Arc::new(library) })
+        Ok(Module { library: Arc::new(library), _file: file })
     }
 
     /// A kernel by its name.
