@@ -36,6 +36,8 @@ const MAX_GRID_Y: usize = 65535;
 const ROUND_INSIDE: usize = 2;
 /// Vectors that tensor-core kernels load.
 const VECTOR: usize = 16;
+/// Elements between rows of a tile whose offsets take 32 bits.
+const MAX_ROW_STRIDE: i64 = 1 << 22;
 /// What parts of the workspace are aligned to.
 const ALIGN: usize = 256;
 
@@ -264,10 +266,13 @@ fn vectors(product: &Product) -> bool {
         4
     };
     let whole = |stride: i64, bits: i64| stride * bits % (8 * VECTOR as i64) == 0;
+    let near = |stride: i64| (0..MAX_ROW_STRIDE).contains(&stride);
     let addresses = (product.a.0 | product.w.data.0) % VECTOR as u64 == 0;
     addresses
         && product.a_col == 1
         && product.w_col == 1
+        && near(product.a_row)
+        && near(product.w_row)
         && [product.a_row, product.a_batch].iter().all(|&stride| whole(stride, 16))
         && [product.w_row, product.w_batch].iter().all(|&stride| whole(stride, bits))
 }
