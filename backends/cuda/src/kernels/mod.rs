@@ -35,6 +35,8 @@ pub(crate) const HEADERS: &[(&str, &str)] = texts![
     "gemm_store.cuh",
     "gemm_mma.cuh",
     "gemm_gemv.cuh",
+    "wgmma.cuh",
+    "gemm_wide.cuh",
     "params.h",
     "fiber.h"
 ];

@@ -82,6 +82,25 @@ mod tile {
     pub(super) const MAX_SPLITS: usize = 16;
 }
 
+/// `Wide` of `gemm_wide.cuh`.
+mod wide {
+    /// The only one that has the warp-group unit as it is used.
+    pub(super) const CAPABILITY: u32 = 90;
+    pub(super) const ROWS: usize = 256;
+    /// Rows from which it is worth it: a block takes 256.
+    pub(super) const LEAST_ROWS: usize = 192;
+    const STAGES: usize = 4;
+
+    pub(super) fn shared(bits: usize) -> usize {
+        let code_row = match bits {
+            16 => 128,
+            8 => 80,
+            _ => 48,
+        };
+        STAGES * (ROWS * 128 + super::tile::CHANNELS * code_row).next_multiple_of(1024) + 1024
+    }
+}
+
 pub(super) fn choose(enqueue: Enqueue, shape: &Shape, modules: &Modules) -> Result<Choice> {
     check(shape)?;
     let suffix = suffix(shape.weight)?;
@@ -190,13 +209,17 @@ fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> 
 
 /// Takes a kernel for tiles of many rows.
 fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> Result<()> {
-    let small = shape.sorted || shape.rows <= tile::SMALL_ROWS;
-    let (name, height, stages) = match small {
-        true => ("small", tile::SMALL_ROWS, tile::SMALL_STAGES),
-        false => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES),
+    let bits = shape.weight.dtype().bits();
+    let step = |height: usize| tile::INNER * (height * 2 + tile::CHANNELS * bits / 8);
+    let (name, height, shared) = match shape.rows {
+        rows if shape.sorted || rows <= tile::SMALL_ROWS => {
+            ("small", tile::SMALL_ROWS, tile::SMALL_STAGES * step(tile::SMALL_ROWS))
+        }
+        rows if rows >= wide::LEAST_ROWS && modules.capability == wide::CAPABILITY => {
+            ("wide", wide::ROWS, wide::shared(bits))
+        }
+        _ => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES * step(tile::LARGE_ROWS)),
     };
-    let step = height * 2 + tile::CHANNELS * shape.weight.dtype().bits() / 8;
-    let shared = stages * tile::INNER * step;
     choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
     choice.tuning[PATH] = TILES;
     choice.tuning[SHARED] = shared as u32;
