@@ -25,7 +25,21 @@ macro_rules! texts {
 }
 
 /// What families include. `fiber.h`, which only host compilers read, is the last.
-pub(crate) const HEADERS: &[(&str, &str)] = texts!["common.cuh", "mma.cuh", "cluster.cuh", "sinkhorn.cuh", "hyper_mix.cuh", "hyper_cluster.cuh", "params.h", "fiber.h"];
+#[rustfmt::skip]
+pub(crate) const HEADERS: &[(&str, &str)] = texts![
+    "common.cuh",
+    "mma.cuh",
+    "weights.cuh",
+    "gemm_tile.cuh",
+    "cluster.cuh",
+    "sinkhorn.cuh",
+    "hyper_mix.cuh",
+    "hyper_cluster.cuh",
+    "moe_pairs.cuh",
+    "moe_mma.cuh",
+    "params.h",
+    "fiber.h",
+];
 
 macro_rules! families {
     ($($family:literal),* $(,)?) => { &[$(Family {

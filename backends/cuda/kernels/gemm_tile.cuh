@@ -1,0 +1,4 @@
+// Tiles of matrix products.
+#pragma once
+#include "mma.cuh"
+#include "weights.cuh"
