@@ -143,10 +143,10 @@ KERNEL(moe_down_any_f4, MoeFfn, 256, 2) { down_any<F4E2M1X2>(p); }
 // Up to 8 pairs of an expert, its columns split among the warps.
 KERNEL(moe_up_few_bf16, MoeFfn, 256, 2) { ffn<BF16, 1, true, true>(p); }
 KERNEL(moe_up_few_f8, MoeFfn, 256, 2) { ffn<F8E4M3, 1, true, true>(p); }
-KERNEL(moe_up_few_f4, MoeFfn, 256, 3) { ffn<F4E2M1X2, 1, true, true>(p); }
+KERNEL(moe_up_few_f4, MoeFfn, 256, 2) { ffn<F4E2M1X2, 1, true, true>(p); }
 KERNEL(moe_down_few_bf16, MoeFfn, 256, 2) { ffn<BF16, 1, true, false>(p); }
 KERNEL(moe_down_few_f8, MoeFfn, 256, 2) { ffn<F8E4M3, 1, true, false>(p); }
-KERNEL(moe_down_few_f4, MoeFfn, 256, 3) { ffn<F4E2M1X2, 1, true, false>(p); }
+KERNEL(moe_down_few_f4, MoeFfn, 256, 2) { ffn<F4E2M1X2, 1, true, false>(p); }
 
 // Up to 64 pairs, columns split.
 KERNEL(moe_up_some_bf16, MoeFfn, 256, 1) { ffn<BF16, 8, true, true>(p); }

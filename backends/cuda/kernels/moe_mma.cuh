@@ -200,15 +200,18 @@ template <int CODE, int NT, bool SPLIT, bool UP> DEVICE void ffn(const MoeFfn& p
         for (int i = 0; i < 8 * NT; i++) sums[i / (4 * NT)][i / 4 % NT][i % 4] = 0.0f;
         for (i32 k0 = 0; k0 < cols; k0 += p.stage) {
             i32 stage_cols = min(p.stage, cols - k0), step = SPLIT ? FFN_WARPS * STEP : STEP, k = SPLIT ? WARP * STEP : 0;
+            // FP4 codes of the next step come while those of this one are multiplied; those of other formats would not fit in the registers twice.
+            constexpr bool AHEAD = CODE == F4E2M1X2;
             Codes<CODE> codes, next;
             if (k < stage_cols) load_codes<CODE>(codes, m, at, k0 + k);
             __syncthreads();
             stage<CODE>(x, from, row_bytes, UP ? p.choices : 1, list + first, count, k0, stage_cols, p.a_quant);
             __syncthreads();
             for (; k < stage_cols; k += step) {
-                if (k + step < stage_cols) load_codes<CODE>(next, m, at, k0 + k + step);
+                if (AHEAD && k + step < stage_cols) load_codes<CODE>(next, m, at, k0 + k + step);
                 add_step<CODE, NT>(sums, codes, x, row_pitch(stage_cols), count, k);
-                codes = next;
+                if (AHEAD) codes = next;
+                else if (k + step < stage_cols) load_codes<CODE>(codes, m, at, k0 + k + step);
             }
         }
         if (SPLIT) {

@@ -140,10 +140,12 @@ pub(super) fn on_tensor_cores(act: DType, formats: &[WeightFormat], cols: &[usiz
     act == DType::BF16 && formats.iter().all(exact) && cols.iter().all(|cols| cols % STEP == 0)
 }
 
-/// Products of bf16 are exact and 16 of them are added to an f32 at once, without rounding to nearest.
-pub(super) fn declare_tensor_cores(choice: &mut Choice) {
+/// The layout and the number of rows pick the order of sums. On tensor cores 16 exact products are added to an f32 at once, without rounding to nearest.
+pub(super) fn declare(choice: &mut Choice, tensor: bool) {
     choice.determinism = Determinism::Repeatable;
-    choice.accumulation = Accumulation::TensorCoreTrunc { bits: 22, promote: 128 };
+    if tensor {
+        choice.accumulation = Accumulation::TensorCoreTrunc { bits: 22, promote: 128 };
+    }
 }
 
 /// Addresses and row strides that 16-byte loads can use.
@@ -273,9 +275,7 @@ fn plan(s: &Shape, enqueue: crate::ops::Enqueue, modules: &Modules) -> Result<Ch
     }
     let mut choice = Choice::new(enqueue, &kernels);
     choice.workspace = s.parts().end;
-    if s.tensor() {
-        declare_tensor_cores(&mut choice);
-    }
+    declare(&mut choice, s.tensor());
     Ok(choice)
 }
 

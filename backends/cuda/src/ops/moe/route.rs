@@ -34,9 +34,7 @@ pub(super) fn plan(d: &Route, modules: &Modules) -> Result<Choice> {
     }
     let mut choice = Choice::new(run, &kernels);
     choice.workspace = if d.with_logits { 0 } else { 4 * d.rows * d.experts };
-    if tensor {
-        ffn::declare_tensor_cores(&mut choice);
-    }
+    ffn::declare(&mut choice, tensor);
     Ok(choice)
 }
 
