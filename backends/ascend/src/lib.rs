@@ -1,15 +1,25 @@
 //! OmniHAL backend for Ascend NPUs through CANN.
 //!
-//! The vendor's libraries are found and opened at run time; without them the backend reports every place that it looked at. It finds devices
-//! and does not drive them yet.
+//! The vendor's libraries are found and opened at run time; without them the backend reports every place that it looked at. It drives memory,
+//! streams, events and graphs, and plans no operator yet.
 //!
 //! ABI verified against vendor headers, by `ci/check-ascend-abi`; not yet run on Ascend hardware.
+
+mod capture;
+mod context;
+mod device;
+mod event;
+mod graph;
+mod memory;
+mod staging;
+mod stream;
 
 pub mod errors;
 pub mod sys;
 pub mod toolkit;
 
-use omnihal::{Backend, Device, DeviceInfo, Error, Probe, Result};
+use device::AscendDevice;
+use omnihal::{Backend, Device, Probe, Result};
 use omnihal_runtime::search::no_device;
 use std::sync::Arc;
 use toolkit::Toolkit;
@@ -29,13 +39,7 @@ impl Backend for AscendBackend {
     }
 
     fn open(&self, index: usize) -> Result<Arc<dyn Device>> {
-        let probe = self.probe()?;
-        match probe.devices.get(index) {
-            Some(found) => {
-                Err(Error::unsupported(format!("{} was found, and this version does not drive it yet", found.name)))
-            }
-            None => Err(no_device(&probe.searched)),
-        }
+        open_with(&|name| std::env::var_os(name), index)
     }
 }
 
@@ -45,19 +49,18 @@ fn probe_with(env: Env<'_>) -> Probe {
     let Some(files) = located.files else { return probe };
     match Toolkit::open(&files) {
         Ok(toolkit) => {
+            probe.devices = (0..toolkit.devices).map(|index| device::info(&toolkit, index)).collect();
             probe.searched.extend(toolkit.left_out);
-            let device = |index| DeviceInfo {
-                backend: "ascend",
-                index,
-                name: toolkit.soc.0.clone(),
-                memory: None,
-                versions: toolkit.versions.clone(),
-            };
-            probe.devices = (0..toolkit.devices).map(device).collect();
         }
         Err(error) => probe.searched.push(error.to_string()),
     }
     probe
+}
+
+fn open_with(env: Env<'_>, index: usize) -> Result<Arc<dyn Device>> {
+    let located = locate(env);
+    let files = located.files.ok_or_else(|| no_device(&located.searched))?;
+    Ok(Arc::new(AscendDevice::open(Arc::new(Toolkit::open(&files)?), index)?))
 }
 
 #[cfg(test)]
@@ -84,11 +87,13 @@ mod tests {
         for name in ["libascendcl.so", "libnnopbase.so", "libopapi.so"] {
             std::fs::write(folder.join(name), b"").unwrap();
         }
-        let probe = probe_with(&|name| (name == toolkit::search::EXPLICIT).then(|| root.path().as_os_str().to_owned()));
+        let env = |name: &str| (name == toolkit::search::EXPLICIT).then(|| root.path().as_os_str().to_owned());
+        let probe = probe_with(&env);
         assert!(probe.devices.is_empty());
         let last = probe.searched.last().unwrap();
         assert!(last.contains("lib64/libascendcl.so asked for, the loader answers `"), "{last}");
         assert!(last.contains("file too short"), "{last}");
         assert!(last.ends_with("install the CANN release again"), "{last}");
+        assert_eq!(open_with(&env, 0).err().unwrap().message(), last);
     }
 }

@@ -77,8 +77,8 @@ impl Staging {
     /// # Safety
     /// `src` must be device memory of `dst.len()` bytes.
     pub(crate) unsafe fn read(&mut self, src: u64, dst: &mut [u8], timeout: Duration) -> Result<()> {
-        let (context, stream, end) = (self.context.clone(), self.stream, Instant::now() + timeout);
-        let left = || end.saturating_duration_since(Instant::now());
+        let (context, stream, start) = (self.context.clone(), self.stream, Instant::now());
+        let left = || timeout.saturating_sub(start.elapsed());
         for (i, part) in dst.chunks_mut(SLOT).enumerate() {
             let slot = self.slot(left())?;
             let host = slot.memory.mem().addr as *mut u8;

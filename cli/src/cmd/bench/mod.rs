@@ -3,6 +3,7 @@
 mod bandwidth;
 mod dispatch;
 mod model;
+mod ops;
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, Subcommand};
@@ -18,6 +19,7 @@ pub struct Bench {
 enum What {
     Dispatch(dispatch::Dispatch),
     Model(model::Model),
+    Ops(ops::Ops),
 }
 
 impl Bench {
@@ -25,6 +27,7 @@ impl Bench {
         match self.what {
             What::Dispatch(dispatch) => dispatch.run()?,
             What::Model(model) => model.run()?,
+            What::Ops(ops) => ops.run()?,
         }
         Ok(Outcome::Good)
     }

@@ -1,0 +1,76 @@
+//! The capture of a stream into a graph.
+
+use crate::context::Context;
+use crate::sys::constants::aclmdlRICaptureMode;
+use crate::sys::types::{aclmdlRI, aclrtStream};
+use omnihal::{Error, ErrorKind, Result};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
+
+/// Whether a stream is captured, by which thread, and how many calls so far.
+#[derive(Debug, Default)]
+pub(crate) struct Capture {
+    by: Mutex<Option<ThreadId>>,
+    active: AtomicBool,
+    calls: AtomicUsize,
+}
+
+fn invalid(words: String) -> Error {
+    Error::new(ErrorKind::InvalidState, words)
+}
+
+impl Capture {
+    /// Refuses what a capture forbids. The runtime would refuse it as well, and spoil the capture.
+    pub(crate) fn none(&self, what: &str) -> Result<()> {
+        match self.active.load(Relaxed) {
+            false => Ok(()),
+            true => Err(invalid(format!("{what} during a capture: end the capture first"))),
+        }
+    }
+
+    /// Counts a call, if it was captured.
+    pub(crate) fn count(&self) {
+        if self.active.load(Relaxed) {
+            self.calls.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn begin(&self, context: &Context, stream: aclrtStream) -> Result<()> {
+        let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);
+        if by.is_some() {
+            return Err(invalid("a second capture of a stream was asked for: end the first".to_owned()));
+        }
+        let acl = context.enter()?;
+        // Any other mode lets an allocation of another thread spoil the capture, or lets this thread do what spoils it.
+        let mode = aclmdlRICaptureMode::ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: the stream is alive and of the current context.
+        context.check("aclmdlRICaptureBegin", unsafe { acl.aclmdlRICaptureBegin(stream, mode) }?)?;
+        *by = Some(thread::current().id());
+        self.calls.store(0, Relaxed);
+        self.active.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// The captured graph, and the number of calls in it.
+    pub(crate) fn end(&self, context: &Context, stream: aclrtStream) -> Result<(aclmdlRI, usize)> {
+        let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);
+        match *by {
+            None => return Err(invalid("no capture to end: begin one on this stream first".to_owned())),
+            Some(thread) if thread != thread::current().id() => {
+                return Err(invalid("a capture must end on the thread that began it: end it there".to_owned()));
+            }
+            Some(_) => {}
+        }
+        let acl = context.enter_anyway()?;
+        let mut graph = aclmdlRI::NULL;
+        *by = None;
+        self.active.store(false, Relaxed);
+        // SAFETY: the stream is alive and captured by this thread, and there is a place to write to.
+        context.check("aclmdlRICaptureEnd", unsafe { acl.aclmdlRICaptureEnd(stream, &mut graph) }?)?;
+        match graph.is_null() {
+            true => Err(invalid("the capture ended without a graph: run without one".to_owned())),
+            false => Ok((graph, self.calls.load(Relaxed))),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! An open device.
+
+use crate::context::Context;
+use crate::event::AscendEvent;
+use crate::memory;
+use crate::stream::AscendStream;
+use crate::toolkit::Toolkit;
+use omnihal::{
+    Buffer, Caps, DType, Device, DeviceInfo, Error, Event, MemoryKind, Op, OpSet, Plan, Result, Stream, Support,
+};
+use std::sync::Arc;
+
+/// A device with its context.
+pub(crate) struct AscendDevice {
+    info: DeviceInfo,
+    caps: Caps,
+    context: Arc<Context>,
+}
+
+/// What a toolkit says of one of its devices.
+pub(crate) fn info(toolkit: &Toolkit, index: usize) -> DeviceInfo {
+    let (name, versions) = (toolkit.soc.0.clone(), toolkit.versions.clone());
+    DeviceInfo { backend: "ascend", index, name, memory: None, versions }
+}
+
+impl AscendDevice {
+    pub(crate) fn open(toolkit: Arc<Toolkit>, index: usize) -> Result<Self> {
+        let mut info = info(&toolkit, index);
+        let context = Arc::new(Context::new(toolkit, index)?);
+        info.memory = memory::free_and_total(&context).ok().map(|(_, total)| total as u64);
+        let caps = Caps {
+            activations: vec![DType::F32, DType::BF16],
+            ops: OpSet::default(),
+            host_addressable: false,
+            native_graphs: true,
+            alignment: memory::ALIGNMENT,
+        };
+        Ok(AscendDevice { info, caps, context })
+    }
+}
+
+fn no_operator(op: &Op) -> Error {
+    Error::unsupported("this version of the backend plans no operator yet: use another backend").with_op(op.kind())
+}
+
+impl Device for AscendDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn alloc(&self, bytes: usize, kind: MemoryKind) -> Result<Buffer> {
+        memory::alloc(&self.context, bytes, kind)
+    }
+
+    fn stream(&self) -> Result<Box<dyn Stream>> {
+        Ok(Box::new(AscendStream::new(&self.context)?))
+    }
+
+    fn event(&self) -> Result<Box<dyn Event>> {
+        Ok(Box::new(AscendEvent::new(&self.context)?))
+    }
+
+    fn supports(&self, op: &Op) -> Support {
+        match self.plan(op) {
+            Ok(_) => Support::Native,
+            Err(error) => Support::No(error.to_string()),
+        }
+    }
+
+    fn plan(&self, op: &Op) -> Result<Arc<dyn Plan>> {
+        op.check()?;
+        Err(no_operator(op))
+    }
+
+    fn memory_in_use(&self) -> Option<u64> {
+        let (free, total) = memory::free_and_total(&self.context).ok()?;
+        Some(total.saturating_sub(free) as u64)
+    }
+
+    fn health(&self) -> Result<()> {
+        self.context.health()
+    }
+}

@@ -1,0 +1,221 @@
+//! Streams: every call only enqueues, every wait has a limit, and nothing runs on the default stream.
+
+use crate::capture::Capture;
+use crate::context::Context;
+use crate::errors::FirstCause;
+use crate::event::{self, milliseconds, passed_already};
+use crate::graph::{self, AscendGraph};
+use crate::staging::Staging;
+use crate::sys::call::Acl;
+use crate::sys::constants::{ACL_STOP_ON_FAILURE, aclrtMemcpyKind, aclrtStreamStatus};
+use crate::sys::types::aclrtStream;
+use omnihal::{Args, Error, ErrorKind, Event, Graph, Mem, Plan, Result, Stream};
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long the drop of a stream waits for its work.
+const DROP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A queue of the device.
+pub(crate) struct AscendStream {
+    context: Arc<Context>,
+    handle: aclrtStream,
+    /// The first failure after which this stream takes no more work.
+    failed: FirstCause,
+    capture: Capture,
+    staging: Mutex<Staging>,
+}
+
+impl AscendStream {
+    pub(crate) fn new(context: &Arc<Context>) -> Result<Self> {
+        let acl = context.enter()?;
+        let mut handle = aclrtStream::NULL;
+        // SAFETY: a place to write to.
+        context.check("aclrtCreateStream", unsafe { acl.aclrtCreateStream(&mut handle) }?)?;
+        let staging = Mutex::new(Staging::new(context, handle));
+        let stream = AscendStream {
+            context: context.clone(),
+            handle,
+            failed: FirstCause::default(),
+            capture: Capture::default(),
+            staging,
+        };
+        // Otherwise later work runs on what a failed task left, and its results look like results.
+        // SAFETY: the handle was just made; nothing was enqueued.
+        let code = unsafe { acl.aclrtSetStreamFailureMode(handle, ACL_STOP_ON_FAILURE) }?;
+        match context.check("aclrtSetStreamFailureMode", code) {
+            Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
+            _ => Ok(stream),
+        }
+    }
+
+    fn staging(&self) -> MutexGuard<'_, Staging> {
+        // Slots are marked busy before use, so a panic elsewhere leaves them consistent.
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runtime's functions, unless the stream failed or the device is lost.
+    fn enter(&self) -> Result<&Acl> {
+        self.failed.check()?;
+        self.context.enter()
+    }
+
+    /// Keeps the first failure that leaves the stream useless.
+    fn keep<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| self.failed.record(error))
+    }
+
+    fn check(&self, call: &str, code: i32) -> Result<()> {
+        self.keep(self.context.check(call, code))
+    }
+
+    fn idle(&self) -> Result<bool> {
+        let acl = self.enter()?;
+        let mut status = aclrtStreamStatus::default();
+        // SAFETY: the handle is alive, and there is a place to write to.
+        self.check("aclrtStreamQuery", unsafe { acl.aclrtStreamQuery(self.handle, &mut status) }?)?;
+        Ok(status == aclrtStreamStatus::ACL_STREAM_STATUS_COMPLETE)
+    }
+
+    fn wait_idle(&self, timeout: Duration) -> Result<()> {
+        let Some(limit) = milliseconds(timeout) else { return passed_already(self.idle()?) };
+        let acl = self.enter()?;
+        // SAFETY: the handle is alive.
+        let code = unsafe { acl.aclrtSynchronizeStreamWithTimeout(self.handle, limit) }?;
+        self.check("aclrtSynchronizeStreamWithTimeout", code)
+    }
+}
+
+fn same_length(dst: usize, src: usize) -> Result<()> {
+    match dst == src {
+        true => Ok(()),
+        false => Err(Error::argument(format!("a copy of {src} bytes to {dst} bytes was asked; both must be equal"))),
+    }
+}
+
+/// The direction of a copy. Between two host ranges the device does not copy.
+fn direction(context: &Context, dst: Mem, src: Mem) -> Result<aclrtMemcpyKind> {
+    match (context.is_pinned(src.addr), context.is_pinned(dst.addr)) {
+        (false, false) => Ok(aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_DEVICE),
+        (true, false) => Ok(aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE),
+        (false, true) => Ok(aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST),
+        (true, true) => {
+            Err(Error::unsupported("a stream was asked to copy between two host ranges: copy them on the host"))
+        }
+    }
+}
+
+impl Stream for AscendStream {
+    unsafe fn run(&self, plan: &dyn Plan, _args: &Args<'_>) -> Result<()> {
+        Err(Error::argument("the plan was made by another device: make it on this one").with_op(plan.op().kind()))
+    }
+
+    unsafe fn copy(&self, dst: Mem, src: Mem) -> Result<()> {
+        same_length(dst.len, src.len)?;
+        let acl = self.enter()?;
+        if src.len == 0 {
+            return Ok(());
+        }
+        let kind = direction(&self.context, dst, src)?;
+        let (to, from, len) = (dst.addr as *mut c_void, src.addr as *const c_void, src.len);
+        // SAFETY: the caller keeps both ranges alive and apart.
+        let code = unsafe { acl.aclrtMemcpyAsync(to, len, from, len, kind, self.handle) }?;
+        self.check("aclrtMemcpyAsync", code)?;
+        self.capture.count();
+        Ok(())
+    }
+
+    unsafe fn fill(&self, dst: Mem, byte: u8) -> Result<()> {
+        let acl = self.enter()?;
+        if dst.len == 0 {
+            return Ok(());
+        }
+        let (to, len) = (dst.addr as *mut c_void, dst.len);
+        // SAFETY: the caller keeps the range alive.
+        let code = unsafe { acl.aclrtMemsetAsync(to, len, byte.into(), len, self.handle) }?;
+        self.check("aclrtMemsetAsync", code)?;
+        self.capture.count();
+        Ok(())
+    }
+
+    unsafe fn write(&self, dst: Mem, src: &[u8]) -> Result<()> {
+        same_length(dst.len, src.len())?;
+        self.capture.none("write")?;
+        self.failed.check()?;
+        // SAFETY: the caller keeps `dst` alive.
+        self.keep(unsafe { self.staging().write(dst.addr, src) })
+    }
+
+    unsafe fn read(&self, src: Mem, dst: &mut [u8], timeout: Duration) -> Result<()> {
+        same_length(dst.len(), src.len)?;
+        self.capture.none("read")?;
+        self.failed.check()?;
+        // SAFETY: the caller says that `src` is alive.
+        self.keep(unsafe { self.staging().read(src.addr, dst, timeout) })
+    }
+
+    fn record(&self, event: &dyn Event) -> Result<()> {
+        let event = event::own(event)?;
+        self.failed.check()?;
+        self.keep(event.record(self.handle))?;
+        self.capture.count();
+        Ok(())
+    }
+
+    fn wait(&self, event: &dyn Event) -> Result<()> {
+        let event = event::own(event)?;
+        self.failed.check()?;
+        self.keep(event.hold(self.handle))?;
+        self.capture.count();
+        Ok(())
+    }
+
+    fn begin_capture(&self) -> Result<()> {
+        self.failed.check()?;
+        self.capture.begin(&self.context, self.handle)
+    }
+
+    fn end_capture(&self) -> Result<Box<dyn Graph>> {
+        let (handle, calls) = self.capture.end(&self.context, self.handle)?;
+        Ok(Box::new(AscendGraph::new(&self.context, handle, calls)?))
+    }
+
+    unsafe fn launch(&self, graph: &dyn Graph) -> Result<()> {
+        let graph = graph::own(graph)?;
+        self.capture.none("launch")?;
+        self.failed.check()?;
+        self.keep(graph.launch(self.handle))
+    }
+
+    fn poll(&self) -> Result<bool> {
+        self.capture.none("poll")?;
+        self.idle()
+    }
+
+    fn sync(&self, timeout: Duration) -> Result<()> {
+        self.capture.none("sync")?;
+        self.wait_idle(timeout)
+    }
+}
+
+impl Drop for AscendStream {
+    fn drop(&mut self) {
+        let context = self.context.clone();
+        if self.capture.none("drop").is_err() {
+            context
+                .note(self.capture.end(&context, self.handle).and_then(|(graph, _)| graph::destroy(&context, graph)));
+        }
+        // On a lost device nothing runs any more.
+        let idle = self.wait_idle(DROP_LIMIT).is_ok() || context.health().is_err();
+        if !idle {
+            // Destroying it would wait without a limit, and its slots are still in use.
+            return self.staging().leak();
+        }
+        let destroyed = context.enter_anyway().and_then(|acl| {
+            // SAFETY: the handle is this object's own and is not used again.
+            context.check("aclrtDestroyStream", unsafe { acl.aclrtDestroyStream(self.handle) }?)
+        });
+        context.note(destroyed);
+    }
+}
