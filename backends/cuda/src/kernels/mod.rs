@@ -31,6 +31,7 @@ pub(crate) const HEADERS: &[(&str, &str)] = texts![
     "key_rows.cuh",
     "attention_list.cuh",
     "attention_simple.cuh",
+    "attention_stage.cuh",
     "attention_tile.cuh",
     "params.h",
     "fiber.h",
