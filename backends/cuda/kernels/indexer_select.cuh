@@ -26,7 +26,7 @@ struct Part { u32 begin, end, active; };
 // The entries of part `segment`, and how many parts have any.
 DEVICE Part part_of(const IndexerSelect& p, u32 count, u32 segment) {
     u32 length = (count + p.segments - 1) / p.segments;
-    length = (length + SELECT_STEP - 1) / SELECT_STEP * SELECT_STEP;
+    length = length ? (length + SELECT_STEP - 1) / SELECT_STEP * SELECT_STEP : SELECT_STEP;
     u32 begin = segment * length, end = begin + length;
     return {begin, end < count ? end : count, (count + length - 1) / length};
 }
