@@ -1,3 +1,43 @@
 // gemm.*
-#include "common.cuh"
-#include "params_gemm.h"
+#include "gemm_gemv.cuh"
+#include "gemm_mma.cuh"
+
+KERNEL(simt_f32, Product, 256, 2) { simt_product<F32>(p); }
+KERNEL(simt_bf16, Product, 256, 2) { simt_product<BF16>(p); }
+KERNEL(simt_f8, Product, 256, 2) { simt_product<F8E4M3>(p); }
+KERNEL(simt_f4, Product, 256, 2) { simt_product<F4E2M1X2>(p); }
+
+// Up to 8 and up to 16 rows.
+KERNEL(gemv8_bf16, Product, 256, 2) { gemv_product<BF16, 1>(p); }
+KERNEL(gemv16_bf16, Product, 256, 1) { gemv_product<BF16, 2>(p); }
+KERNEL(gemv8_f8, Product, 256, 2) { gemv_product<F8E4M3, 1>(p); }
+KERNEL(gemv16_f8, Product, 256, 1) { gemv_product<F8E4M3, 2>(p); }
+KERNEL(gemv8_f4, Product, 256, 2) { gemv_product<F4E2M1X2, 1>(p); }
+KERNEL(gemv16_f4, Product, 256, 1) { gemv_product<F4E2M1X2, 2>(p); }
+
+// Tiles of 64 and of 128 rows, 128 channels.
+KERNEL(small_bf16, Product, 256, 2) { mma_product<SmallTile<BF16>>(p); }
+KERNEL(large_bf16, Product, 256, 1) { mma_product<LargeTile<BF16>>(p); }
+KERNEL(small_f8, Product, 256, 2) { mma_product<SmallTile<F8E4M3>>(p); }
+KERNEL(large_f8, Product, 256, 1) { mma_product<LargeTile<F8E4M3>>(p); }
+KERNEL(small_f4, Product, 256, 2) { mma_product<SmallTile<F4E2M1X2>>(p); }
+KERNEL(large_f4, Product, 256, 1) { mma_product<LargeTile<F4E2M1X2>>(p); }
+KERNEL(add_parts_of_k, Product, 256, 4) { add_parts(p); }
+
+// Activations rounded to the E4M3 grid in groups of 128 (deepseek-v4.md 2.2), one warp a group. The result is contiguous, of the type of the operand, in which it is exact.
+KERNEL(round_operand, Rounding, 256, 4) {
+    i32 groups = p.inner / 128;
+    i64 group = i64(blockIdx.x) * 8 + WARP;
+    if (group >= i64(p.rows) * groups) return;
+    i64 row = group / groups, k = group % groups * 128, from = row * p.a_row + k, to = row * p.inner + k;
+    float x[4], largest = 0.0f;
+    for (i32 i = 0; i < 4; i++) {
+        x[i] = load_as_f32(p.a, p.dtype, from + 32 * i + LANE);
+        largest = fmaxf(largest, fabsf(x[i]));
+    }
+    i32 exponent = e4m3_exponent(warp_max(largest));
+    for (i32 i = 0; i < 4; i++) {
+        float code = e4m3_to_f32(f32_to_e4m3(x[i] * power_of_two(-exponent)));
+        store_f32(p.to, p.dtype, to + 32 * i + LANE, code * power_of_two(exponent));
+    }
+}

@@ -8,6 +8,8 @@ struct RmsNorm {
     i32 heads;
     i32 width;
     f32 eps;
-    i32 reserved;
+    i32 whole;
+    i32 weight_whole;
+    i32 y_whole;
 };
-static_assert(sizeof(RmsNorm) == 112, "RmsNorm differs from the host's");
+static_assert(sizeof(RmsNorm) == 120, "RmsNorm differs from the host's");

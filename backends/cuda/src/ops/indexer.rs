@@ -135,7 +135,10 @@ fn plan_select(d: &Select, modules: &Modules) -> Result<Choice> {
     let capacity = d.pages.capacity();
     fits(&[d.rows * d.heads, d.width, capacity, d.pages.pages * d.pages.entries])?;
     if d.keep > MOST_KEPT {
-        return Err(Error::unsupported(format!("{} kept entries were asked, the kernels keep up to {MOST_KEPT}", d.keep)));
+        return Err(Error::unsupported(format!(
+            "{} kept entries were asked, the kernels keep up to {MOST_KEPT}",
+            d.keep
+        )));
     }
     let keys = match d.format {
         RowFormat::Plain(DType::F32 | DType::BF16) => true,

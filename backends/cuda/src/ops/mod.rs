@@ -15,6 +15,7 @@ mod quant;
 mod rope;
 mod sample;
 mod topk;
+mod walk;
 
 use crate::modules::{Function, Modules};
 use crate::params::{self, Struct};

@@ -1,5 +1,6 @@
 //! `norm.rms`.
 
+use super::walk::{RUN, aligned};
 use super::{Choice, CudaPlan, fits, int, unsupported};
 use crate::modules::Modules;
 use crate::params::{Rows, params};
@@ -16,12 +17,19 @@ params! {
         heads: i32,
         width: i32,
         eps: f32,
-        reserved: i32,
+        whole: i32,
+        weight_whole: i32,
+        y_whole: i32,
     }
 }
 
-/// Threads of a block, one block a vector: enough loads in flight for a wide row, one pass for a narrow one.
-const THREADS: u32 = 256;
+/// The largest block of `rms_norm`.
+const MAX_THREADS: usize = 1024;
+
+/// Threads of a block, one block a vector: a thread for each run of eight, in whole warps.
+fn threads(width: usize) -> u32 {
+    width.div_ceil(RUN).next_multiple_of(32).min(MAX_THREADS) as u32
+}
 
 pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {
     match op {
@@ -42,8 +50,10 @@ fn run(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         heads: int(d.heads),
         width: int(d.width),
         eps: d.eps,
-        reserved: 0,
+        whole: i32::from(aligned(views.x)),
+        weight_whole: i32::from(views.weight.is_some_and(aligned)),
+        y_whole: i32::from(aligned(views.y)),
     };
     let vectors = (d.rows.min(args.rows_hint) * d.heads) as u32;
-    queue.launch(plan.kernel(0)?, [vectors, 1, 1], THREADS, 0, &params)
+    queue.launch(plan.kernel(0)?, [vectors, 1, 1], threads(d.width), 0, &params)
 }

@@ -1,0 +1,308 @@
+//! Which kernels a product gets.
+
+use super::product::{Product, Rounding};
+use super::{Choice, CudaPlan, fits};
+use crate::modules::{Function, Modules};
+use crate::ops::Enqueue;
+use crate::params::Ptr;
+use crate::stream::Queue;
+use omnihal::{Accumulation, Args, DType, Determinism, Error, Result, WeightFormat};
+
+/// What a descriptor says about a product.
+pub(super) struct Shape {
+    pub rows: usize,
+    pub inner: usize,
+    pub outer: usize,
+    pub matrices: usize,
+    /// Rows are sorted by matrix, as counts on the device say.
+    pub sorted: bool,
+    pub input: DType,
+    pub weight: WeightFormat,
+    pub output: DType,
+    /// Activations are rounded first.
+    pub rounded: bool,
+}
+
+/// Results of a block of the plain kernel, along either axis.
+const SIMT_TILE: usize = 64;
+/// Threads of every kernel's block.
+const THREADS: u32 = 256;
+/// Groups that a block of `round_operand` rounds, and channels of a group.
+const ROUND_GROUPS: usize = 8;
+const ROUND_CHANNELS: usize = 128;
+/// Blocks along the second axis of a grid (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability").
+const MAX_GRID_Y: usize = 65535;
+/// Rows up to which each block rounds the operand itself: cheaper than another launch.
+const ROUND_INSIDE: usize = 2;
+/// Vectors that tensor-core kernels load.
+const VECTOR: usize = 16;
+/// What parts of the workspace are aligned to.
+const ALIGN: usize = 256;
+
+/// Places of kernels in a plan.
+const SIMT: usize = 0;
+const ROUND: usize = 1;
+const FAST: usize = 2;
+const ADD_PARTS: usize = 3;
+
+/// Places of numbers in a plan's tuning.
+const PATH: usize = 0;
+const SHARED: usize = 1;
+const HEIGHT: usize = 2;
+const BLOCKS: usize = 3;
+const SPLITS: usize = 4;
+const SPLIT_INNER: usize = 5;
+const PARTS_AT: usize = 6;
+
+/// Values of `PATH`: which kernel `FAST` is.
+const NONE: u32 = 0;
+const GEMV: u32 = 1;
+const TILES: u32 = 2;
+
+/// `Gemv` of `gemm_gemv.cuh`: channels of a tile, rows, warps and slots of a ring.
+mod gemv {
+    pub(super) const CHANNELS: usize = 16;
+    pub(super) const MAX_ROWS: usize = 16;
+    pub(super) const WARPS: usize = 8;
+    pub(super) const SLOTS: usize = 8;
+}
+
+/// `SmallTile` and `LargeTile` of `gemm_mma.cuh`.
+mod tile {
+    pub(super) const SMALL_ROWS: usize = 64;
+    pub(super) const LARGE_ROWS: usize = 128;
+    pub(super) const CHANNELS: usize = 128;
+    pub(super) const INNER: usize = 64;
+    pub(super) const SMALL_STAGES: usize = 4;
+    pub(super) const LARGE_STAGES: usize = 3;
+    /// Least k of a part, and most parts.
+    pub(super) const LEAST_SPLIT: usize = 256;
+    pub(super) const MAX_SPLITS: usize = 16;
+}
+
+pub(super) fn choose(enqueue: Enqueue, shape: &Shape, modules: &Modules) -> Result<Choice> {
+    check(shape)?;
+    let suffix = suffix(shape.weight)?;
+    let mut choice = Choice {
+        determinism: Determinism::Repeatable,
+        ..Choice::new(enqueue, &[modules.function("gemm", &format!("simt_{suffix}"), 0)?])
+    };
+    if shape.rounded {
+        choice.kernels[ROUND] = Some(modules.function("gemm", "round_operand", 0)?);
+        choice.workspace = (shape.rows * shape.inner * shape.input.bits() / 8).next_multiple_of(ALIGN);
+    }
+    if tensor_cores(shape) {
+        // Products of bf16 are exact, their sums are f32 that the unit truncates; a few bits below are allowed for the alignment of addends.
+        choice.accumulation = Accumulation::TensorCoreTrunc { bits: 22, promote: 128 };
+        if !gemv(&mut choice, shape, suffix, modules)? {
+            tiles(&mut choice, shape, suffix, modules)?;
+        }
+    }
+    Ok(choice)
+}
+
+/// Refuses what no kernel takes.
+fn check(shape: &Shape) -> Result<()> {
+    fits(&[shape.rows, shape.inner, shape.outer, shape.matrices])?;
+    let tiles = shape.rows.div_ceil(16) + if shape.sorted { shape.matrices } else { 0 };
+    let groups = shape.rows.saturating_mul(shape.inner.div_ceil(ROUND_CHANNELS));
+    fits(&[tiles.saturating_mul(shape.outer.div_ceil(16)), groups])?;
+    if !shape.sorted && shape.matrices > MAX_GRID_Y {
+        let found = shape.matrices;
+        return Err(Error::unsupported(format!(
+            "{found} products at once were asked, kernels take up to {MAX_GRID_Y}"
+        )));
+    }
+    for dtype in [shape.input, shape.output] {
+        if !matches!(dtype, DType::F32 | DType::BF16) {
+            return Err(Error::unsupported(format!("the cuda backend multiplies F32 and BF16 numbers, not {dtype}")));
+        }
+    }
+    Ok(())
+}
+
+/// The ending of the names of kernels that read a weight format.
+fn suffix(format: WeightFormat) -> Result<&'static str> {
+    let known = match format {
+        WeightFormat::Plain(DType::F32) => Some("f32"),
+        WeightFormat::Plain(DType::BF16) => Some("bf16"),
+        WeightFormat::Plain(_) => None,
+        WeightFormat::Blocked { data, scale, block } => {
+            let blocks = block.0.is_power_of_two() && block.1.is_power_of_two();
+            match data {
+                _ if !blocks || !matches!(scale, DType::E8M0 | DType::F32) => None,
+                DType::F8E4M3 => Some("f8"),
+                DType::F4E2M1X2 => Some("f4"),
+                _ => None,
+            }
+        }
+    };
+    known.ok_or_else(|| {
+        Error::unsupported(format!(
+            "the cuda backend reads F32 and BF16 weights, and F8E4M3 and F4E2M1X2 codes with E8M0 or F32 scales for blocks of powers of two, not {format}"
+        ))
+    })
+}
+
+/// Whether tensor cores may do it: bf16 operands, power-of-two scales, rows of whole vectors.
+fn tensor_cores(shape: &Shape) -> bool {
+    let format = match shape.weight {
+        WeightFormat::Plain(dtype) => dtype == DType::BF16,
+        WeightFormat::Blocked { data, scale, block } => {
+            let columns = if data == DType::F8E4M3 { 128 } else { 32 };
+            scale == DType::E8M0 && block.1 == columns
+        }
+    };
+    let vector = VECTOR * 8 / shape.weight.dtype().bits();
+    shape.input == DType::BF16 && format && shape.inner > 0 && shape.inner % vector.max(8) == 0
+}
+
+/// Takes the kernel for few rows, if the rows fit into shared memory beside the rings of weights.
+fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> Result<bool> {
+    if shape.sorted || shape.rows > gemv::MAX_ROWS {
+        return Ok(false);
+    }
+    let bits = shape.weight.dtype().bits();
+    let (chunk, scaled) = (4 * VECTOR * 8 / bits, shape.weight.is_quantised());
+    let ring = gemv::WARPS * gemv::SLOTS * if scaled { 1024 + 128 } else { 1024 };
+    let row = (shape.inner.next_multiple_of(chunk) * 2).next_multiple_of(128) + if scaled { 16 } else { 64 };
+    let shared = ring + shape.rows * row;
+    let eights = shape.rows.div_ceil(8);
+    let fixed = 2 * gemv::WARPS * eights * 128 * 4;
+    if shared + fixed > modules.shared as usize {
+        return Ok(false);
+    }
+    let name = format!("gemv{}_{suffix}", 8 * eights);
+    choice.kernels[FAST] = Some(modules.function("gemm", &name, shared as u32)?);
+    // A multiprocessor of Hopper has 228 KiB, of which a block takes 1 KiB for itself.
+    let resident = if 2 * (shared + fixed + 1024) <= modules.shared as usize + 1024 { 2 } else { 1 };
+    let most = (modules.multiprocessors as usize * resident / shape.matrices.max(1)).max(1);
+    let tiles = shape.outer.div_ceil(gemv::CHANNELS);
+    // As many as finish together.
+    let blocks = tiles.div_ceil(tiles.div_ceil(most).max(1));
+    choice.tuning[PATH] = GEMV;
+    choice.tuning[SHARED] = shared as u32;
+    choice.tuning[BLOCKS] = blocks as u32;
+    Ok(true)
+}
+
+/// Takes a kernel for tiles of many rows.
+fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> Result<()> {
+    let small = shape.sorted || shape.rows <= tile::SMALL_ROWS;
+    let (name, height, stages) = match small {
+        true => ("small", tile::SMALL_ROWS, tile::SMALL_STAGES),
+        false => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES),
+    };
+    let step = height * 2 + tile::CHANNELS * shape.weight.dtype().bits() / 8;
+    let shared = stages * tile::INNER * step;
+    choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
+    choice.tuning[PATH] = TILES;
+    choice.tuning[SHARED] = shared as u32;
+    choice.tuning[HEIGHT] = height as u32;
+    choice.tuning[SPLITS] = 1;
+    choice.tuning[SPLIT_INNER] = shape.inner as u32;
+    let blocks = shape.rows.div_ceil(height) * shape.outer.div_ceil(tile::CHANNELS) * shape.matrices;
+    let processors = modules.multiprocessors as usize;
+    if shape.sorted || blocks == 0 || blocks >= processors {
+        return Ok(());
+    }
+    let splits = (2 * processors / blocks).min(shape.inner / tile::LEAST_SPLIT).min(tile::MAX_SPLITS);
+    if splits < 2 {
+        return Ok(());
+    }
+    let each = shape.inner.div_ceil(splits).next_multiple_of(tile::INNER);
+    let splits = shape.inner.div_ceil(each);
+    let parts = splits * shape.matrices * shape.rows * shape.outer * 4;
+    fits(&[choice.workspace])?;
+    choice.kernels[ADD_PARTS] = Some(modules.function("gemm", "add_parts_of_k", 0)?);
+    choice.tuning[SPLITS] = splits as u32;
+    choice.tuning[SPLIT_INNER] = each as u32;
+    choice.tuning[PARTS_AT] = choice.workspace as u32;
+    choice.workspace += parts;
+    Ok(())
+}
+
+/// Launches the kernels that take the product with these addresses and strides.
+pub(super) fn launch(plan: &CudaPlan, product: &Product, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
+    let (tuning, fast) = (plan.tuning(), vectors(product));
+    let path = if fast { tuning[PATH] } else { NONE };
+    let inside = path == GEMV && product.rows as usize <= ROUND_INSIDE;
+    let mut product = *product;
+    if product.rounded != 0 && !inside {
+        round(plan, &mut product, Ptr(args.workspace.addr), queue)?;
+    }
+    match path {
+        GEMV => {
+            let grid = [tuning[BLOCKS], product.matrices as u32, 1];
+            queue.launch(plan.kernel(FAST)?, grid, THREADS, tuning[SHARED], &product)
+        }
+        TILES => {
+            product.splits = tuning[SPLITS] as i32;
+            product.split_inner = tuning[SPLIT_INNER] as i32;
+            product.parts = Ptr(args.workspace.addr + u64::from(tuning[PARTS_AT]));
+            let (grid, product) = grid(&product, tuning[HEIGHT] as usize, tile::CHANNELS);
+            queue.launch(plan.kernel(FAST)?, grid, THREADS, tuning[SHARED], &product)?;
+            match product.splits {
+                1 => Ok(()),
+                _ => add_parts(plan.kernel(ADD_PARTS)?, &product, queue),
+            }
+        }
+        _ => {
+            let (grid, product) = grid(&product, SIMT_TILE, SIMT_TILE);
+            queue.launch(plan.kernel(SIMT)?, grid, THREADS, 0, &product)
+        }
+    }
+}
+
+/// Whether every row begins at a vector and is contiguous.
+fn vectors(product: &Product) -> bool {
+    let bits = if product.w.dtype == DType::BF16 as i32 {
+        16
+    } else if product.w.dtype == DType::F8E4M3 as i32 {
+        8
+    } else {
+        4
+    };
+    let whole = |stride: i64, bits: i64| stride * bits % (8 * VECTOR as i64) == 0;
+    let addresses = (product.a.0 | product.w.data.0) % VECTOR as u64 == 0;
+    addresses
+        && product.a_col == 1
+        && product.w_col == 1
+        && [product.a_row, product.a_batch].iter().all(|&stride| whole(stride, 16))
+        && [product.w_row, product.w_batch].iter().all(|&stride| whole(stride, bits))
+}
+
+/// Rounds the activations of a product into the workspace.
+fn round(plan: &CudaPlan, product: &mut Product, to: Ptr, queue: &Queue<'_>) -> Result<()> {
+    let rounding = Rounding {
+        a: product.a,
+        to,
+        a_row: product.a_row,
+        dtype: product.a_dtype,
+        rows: product.rows,
+        inner: product.inner,
+        reserved: 0,
+    };
+    let groups = product.rows as usize * product.inner as usize / ROUND_CHANNELS;
+    queue.launch(plan.kernel(ROUND)?, [groups.div_ceil(ROUND_GROUPS) as u32, 1, 1], THREADS, 0, &rounding)?;
+    (product.a, product.a_row, product.rounded) = (to, i64::from(product.inner), 0);
+    Ok(())
+}
+
+/// Adds the parts of k that blocks of their own have summed.
+fn add_parts(kernel: Function, product: &Product, queue: &Queue<'_>) -> Result<()> {
+    let results = product.rows as usize * product.outer as usize * product.matrices as usize;
+    queue.launch(kernel, [results.div_ceil(THREADS as usize) as u32, 1, 1], THREADS, 0, product)
+}
+
+/// The grid of tiles of `height` rows and `width` channels, tiles of one weight next to each other.
+fn grid(product: &Product, height: usize, width: usize) -> ([u32; 3], Product) {
+    let (rows, matrices) = (product.rows as usize, product.matrices as usize);
+    // Every group may end inside a tile.
+    let sorted = product.counts.0 != 0;
+    let row_tiles = rows.div_ceil(height) + if sorted && rows > 0 { matrices } else { 0 };
+    let channel_tiles = (product.outer as usize).div_ceil(width);
+    let matrices = if sorted { 1 } else { matrices };
+    let grid = [(row_tiles * channel_tiles) as u32, matrices as u32, product.splits as u32];
+    (grid, Product { row_tiles: row_tiles as i32, ..*product })
+}
