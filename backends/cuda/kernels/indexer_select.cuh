@@ -26,7 +26,7 @@ struct Part { u32 begin, end, active; };
 // The entries of part `segment`, and how many parts have any.
 DEVICE Part part_of(const IndexerSelect& p, u32 count, u32 segment) {
     u32 length = (count + p.segments - 1) / p.segments;
-    length = (length + SELECT_STEP - 1) / SELECT_STEP * SELECT_STEP;
+    length = length ? (length + SELECT_STEP - 1) / SELECT_STEP * SELECT_STEP : SELECT_STEP;
     u32 begin = segment * length, end = begin + length;
     return {begin, end < count ? end : count, (count + length - 1) / length};
 }
@@ -111,8 +111,8 @@ KERNEL(select_f32, IndexerSelect, 128, 1) {
         queries[h * stride + c] = real ? load_as_f32(p.q.data, p.q.dtype, row * p.q.outer + h * p.q.inner + c) : 0.0f;
     }
     for (u32 h = threadIdx.x; h < heads; h += blockDim.x) weights[h] = h < static_cast<u32>(p.heads) ? static_cast<const float*>(p.w.data)[row * p.w.outer + h] : 0.0f;
-    __syncthreads();
     for (u32 first = part.begin; first < part.end; first += SELECT_STEP) {
+        // Its barriers also stand between the queries and their first use, and between the last use of the keys and the next ones.
         topk_room(best, SELECT_STEP);
         u32 entry = first + threadIdx.x;
         i32 page = entry < part.end ? page_of(p, seen.sequence, entry) : 0;
@@ -135,7 +135,6 @@ KERNEL(select_f32, IndexerSelect, 128, 1) {
             for (u32 i = 0; i < 8; i++) sum += weights[h + i] * relu(dots[i]);
         }
         offer(best, page != 0, sum * p.factor, entry);
-        __syncwarp();
     }
     end_part(p, best, row);
 }
