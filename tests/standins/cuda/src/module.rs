@@ -34,7 +34,7 @@ pub struct Kernel {
     /// Dynamic shared memory that it was allowed.
     pub shared: AtomicU32,
     /// Keeps its code loaded.
-    _library: Arc<Loaded>,
+    _library: Arc<Library>,
 }
 
 impl Kernel {
@@ -53,15 +53,9 @@ impl Kernel {
     }
 }
 
-/// A loaded library with its file. The loader knows a library by its path, which is that of the open file: while it is loaded, no other file may get the same number.
-struct Loaded {
-    library: Library,
-    _file: std::fs::File,
-}
-
 /// A loaded image.
 pub struct Module {
-    loaded: Arc<Loaded>,
+    library: Arc<Library>,
 }
 
 /// Images loaded so far.
@@ -102,7 +96,7 @@ impl Module {
             eprintln!("stand-in driver: an image does not load: {error}; it loads only those built with --host");
             codes::INVALID_IMAGE
         })?;
-        Ok(Module { loaded: Arc::new(Loaded { library, _file: file }) })
+        Ok(Module { library: Arc::new(library) })
     }
 
     /// A kernel by its name.
@@ -110,15 +104,14 @@ impl Module {
         let name = name.to_str().map_err(|_| codes::NOT_FOUND)?.to_owned();
         // SAFETY: the two symbols have these types; `fiber.h` and `common.cuh` define them so.
         let (entry, params) = unsafe {
-            let entry = *self.loaded.library.get::<Entry>(format!("{name}_host")).map_err(|_| codes::NOT_FOUND)?;
+            let entry = *self.library.get::<Entry>(format!("{name}_host")).map_err(|_| codes::NOT_FOUND)?;
             let size = self
-                .loaded
                 .library
                 .get::<unsafe extern "C" fn() -> u32>(format!("{name}_params"))
                 .map_err(|_| codes::NOT_FOUND)?;
             (entry, size() as usize)
         };
-        Ok(Kernel { name, entry, params, shared: AtomicU32::new(48 << 10), _library: self.loaded.clone() })
+        Ok(Kernel { name, entry, params, shared: AtomicU32::new(48 << 10), _library: self.library.clone() })
     }
 }
 
