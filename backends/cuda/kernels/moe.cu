@@ -147,13 +147,13 @@ KERNEL(moe_down_few_bf16, MoeFfn, 256, 2) { ffn<BF16, 1, true, false>(p); }
 KERNEL(moe_down_few_f8, MoeFfn, 256, 2) { ffn<F8E4M3, 1, true, false>(p); }
 KERNEL(moe_down_few_f4, MoeFfn, 256, 2) { ffn<F4E2M1X2, 1, true, false>(p); }
 
-// Up to 64 pairs, columns split.
-KERNEL(moe_up_some_bf16, MoeFfn, 256, 1) { ffn<BF16, 8, true, true>(p); }
-KERNEL(moe_up_some_f8, MoeFfn, 256, 1) { ffn<F8E4M3, 8, true, true>(p); }
-KERNEL(moe_up_some_f4, MoeFfn, 256, 1) { ffn<F4E2M1X2, 8, true, true>(p); }
-KERNEL(moe_down_some_bf16, MoeFfn, 256, 1) { ffn<BF16, 8, true, false>(p); }
-KERNEL(moe_down_some_f8, MoeFfn, 256, 1) { ffn<F8E4M3, 8, true, false>(p); }
-KERNEL(moe_down_some_f4, MoeFfn, 256, 1) { ffn<F4E2M1X2, 8, true, false>(p); }
+// Up to 32 pairs, columns split.
+KERNEL(moe_up_some_bf16, MoeFfn, 256, 1) { ffn<BF16, 4, true, true>(p); }
+KERNEL(moe_up_some_f8, MoeFfn, 256, 1) { ffn<F8E4M3, 4, true, true>(p); }
+KERNEL(moe_up_some_f4, MoeFfn, 256, 1) { ffn<F4E2M1X2, 4, true, true>(p); }
+KERNEL(moe_down_some_bf16, MoeFfn, 256, 1) { ffn<BF16, 4, true, false>(p); }
+KERNEL(moe_down_some_f8, MoeFfn, 256, 1) { ffn<F8E4M3, 4, true, false>(p); }
+KERNEL(moe_down_some_f4, MoeFfn, 256, 1) { ffn<F4E2M1X2, 4, true, false>(p); }
 
 // Up to 64 pairs, each warp has channels of its own.
 KERNEL(moe_up_many_bf16, MoeFfn, 256, 1) { ffn<BF16, 8, false, true>(p); }

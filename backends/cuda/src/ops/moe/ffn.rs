@@ -42,7 +42,7 @@ pub(super) struct Tile {
 enum Kind {
     /// 8 pairs, columns split among the warps.
     Few,
-    /// 64 pairs, columns split.
+    /// 32 pairs, columns split.
     Some,
     /// 64 pairs, channels split.
     Many,
@@ -56,7 +56,7 @@ impl Tile {
     }
 
     pub(super) fn some(pairs: usize, cols: usize) -> Tile {
-        Tile::new(Kind::Some, pairs.min(64), cols, 140 << 10)
+        Tile::new(Kind::Some, pairs.min(32), cols, 72 << 10)
     }
 
     fn many(cols: usize) -> Tile {
@@ -75,7 +75,8 @@ impl Tile {
     pub(super) fn pairs(&self) -> usize {
         match self.kind {
             Kind::Few => 8,
-            Kind::Some | Kind::Many => 64,
+            Kind::Some => 32,
+            Kind::Many => 64,
         }
     }
 
