@@ -51,11 +51,10 @@ DEVICE float pooled(const CompressUpdate& p, const Chunk& chunk, i32 j, i32 c) {
     return sum / l;
 }
 
-// Pools entry `j` of a sequence and stores it. Every thread of the block comes here.
+// Pools entry `j` of a sequence and stores it. Every thread of the block comes here; when it leaves, no thread reads the state any more.
 DEVICE void close_window(const CompressUpdate& p, float* x, float* scratch, i32 seq, const Chunk& chunk, i32 j) {
     i32 page = page_of(p, seq, j);
     if (page < 0 || (j + 1) * p.ratio > chunk.first + chunk.rows) return;
-    __syncthreads();
     for (i32 c = threadIdx.x; c < p.width; c += blockDim.x) x[c] = round_to(p.act, pooled(p, chunk, j, c));
     __syncthreads();
     float factor = rms_factor(x, p.width, p.eps, scratch);
@@ -112,16 +111,15 @@ DEVICE void keep_rows(const CompressUpdate& p, const Chunk& chunk) {
     }
 }
 
-// Whether the step closes entry `j` of a sequence.
+// Whether the step closes entry `j` of a sequence. Begins and ends with a barrier.
 DEVICE bool closes(const CompressUpdate& p, i32 seq, i32 j, i32* found) {
+    __syncthreads();
     if (threadIdx.x == 0) *found = 0;
     __syncthreads();
     for (i32 c = threadIdx.x; c < p.closings; c += blockDim.x)
         if (word(p.close, c, 0) == seq && word(p.close, c, 1) == j) *found = 1;
     __syncthreads();
-    bool answer = *found;
-    __syncthreads();
-    return answer;
+    return *found;
 }
 
 KERNEL(compress_update, CompressUpdate, 512, 2) {
@@ -135,7 +133,6 @@ KERNEL(compress_update, CompressUpdate, 512, 2) {
         i32 open = first_open(p, chunk);
         for (i32 j = open; j < open + 2; j++)
             if (first_position(p, j) < chunk.first && closes(p, seq, j, &found)) close_window(p, x, scratch, seq, chunk, j);
-        __syncthreads();
         keep_rows(p, chunk);
         return;
     }

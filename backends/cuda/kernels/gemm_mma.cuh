@@ -20,11 +20,12 @@ template <class T> DEVICE void mma_product(const Product& p) {
 #pragma unroll
         for (int j = 0; j < T::N; j++)
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                i32 row = span.first + (down * T::M + i) * 16 + g + e / 2 * 8, c = channel + (across * T::N + j) * 8 + 2 * t + e % 2;
+            for (int half = 0; half < 2; half++) {
+                i32 row = span.first + (down * T::M + i) * 16 + g + half * 8, c = channel + (across * T::N + j) * 8 + 2 * t;
                 if (row >= span.end || c >= p.outer) continue;
-                if (p.splits > 1) parts[i64(row) * p.outer + c] = sum[i][j][e];
-                else store_result(p, result_place(p, pair, row, c), sum[i][j][e]);
+                float x = sum[i][j][half * 2], y = sum[i][j][half * 2 + 1];
+                if (p.splits > 1) store_part(parts + i64(row) * p.outer + c, x, y, c + 1 < p.outer);
+                else store_pair(p, result_place(p, pair, row, c), x, y, c + 1 < p.outer);
             }
 }
 

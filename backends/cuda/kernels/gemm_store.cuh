@@ -12,6 +12,21 @@ DEVICE void store_result(const Product& p, i64 at, float sum) {
     store_f32(p.y, p.y_dtype, at, sum);
 }
 
+// Two neighbours, the second only if it is there: in one store where they are aligned.
+DEVICE void store_pair(const Product& p, i64 at, float x, float y, bool both) {
+    if (both && p.y_dtype == BF16 && !p.accumulate && (reinterpret_cast<u64>(p.y) + at * 2) % 4 == 0) {
+        *reinterpret_cast<u32*>(static_cast<bf16*>(p.y) + at) = pack_bf16(x * p.alpha, y * p.alpha);
+        return;
+    }
+    store_result(p, at, x);
+    if (both) store_result(p, at + 1, y);
+}
+
+DEVICE void store_part(float* at, float x, float y, bool both) {
+    at[0] = x;
+    if (both) at[1] = y;
+}
+
 template <int CODE> DEVICE float operand_at(const Product& p, const Matrix& m, i32 channel, i32 k) {
     if (CODE == F32 || CODE == BF16) return load_as_f32(m.data, CODE, channel * p.w_row + k * p.w_col);
     return weight_at<CODE>(m, channel, k);

@@ -66,5 +66,7 @@ struct AttentionSparse {
     i32 groups;
     i32 runs;
     i32 stages;
+    i32 pack_bytes;
+    i32 reserved;
 };
-static_assert(sizeof(AttentionSparse) == 416, "AttentionSparse differs from the host's");
+static_assert(sizeof(AttentionSparse) == 424, "AttentionSparse differs from the host's");

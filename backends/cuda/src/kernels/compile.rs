@@ -84,7 +84,18 @@ impl Compiler {
             Compiler::Host(compiler, options) => {
                 let mut command = Command::new(compiler);
                 command
-                    .args(["-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-w"])
+                    .args([
+                        "-x",
+                        "c++",
+                        "-std=c++17",
+                        "-O2",
+                        "-fPIC",
+                        "-shared",
+                        "-fno-gnu-unique",
+                        "-fvisibility-inlines-hidden",
+                        "-ffp-contract=off",
+                        "-w",
+                    ])
                     .args(options);
                 command
             }

@@ -81,6 +81,9 @@ params! {
         runs: i32,
         /// Tiles of keys in shared memory.
         stages: i32,
+        /// Bytes of a packed row.
+        pack_bytes: i32,
+        reserved: i32,
     }
 }
 
@@ -196,6 +199,9 @@ fn sparse_plan(d: &Sparse, modules: &Modules) -> Result<Choice> {
             d.head, d.rotary, d.format
         )));
     }
+    if let Some(shape) = tiling(d, modules) {
+        return by_tiles(d, shape, modules);
+    }
     Ok(Choice::new(simple, &[modules.function("attention", "attention_sparse_simple", 8 * d.head as u32)?]))
 }
 
@@ -245,6 +251,8 @@ fn sparse_params(d: &Sparse, args: &Args<'_>) -> Result<AttentionSparse> {
         groups: int(d.heads),
         runs: 0,
         stages: 0,
+        pack_bytes: int(d.format.bytes(d.head, d.rotary)),
+        reserved: 0,
     })
 }
 
@@ -254,3 +262,98 @@ fn simple(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     let blocks = (d.rows.min(args.rows_hint) * d.heads) as u32;
     queue.launch(plan.kernel(0)?, [blocks, 1, 1], THREADS, 8 * d.head as u32, &params)
 }
+
+/// Keys of a tile, tiles of a run, heads of a block at most, and channels: as in `kernels/attention_stage.cuh`, `attention_tile.cuh`.
+const TILE: usize = 64;
+const RUN: usize = 2;
+const HEADS: usize = 32;
+const CHANNELS: usize = 512;
+
+/// Heads of a block where runs are blocks: one tile of a product.
+const FEW_HEADS: usize = 16;
+
+/// Bytes of shared memory beside the tiles; of a tile; of its packed rows, and of one of them.
+const FIXED: u32 = 59904;
+const TILE_BYTES: u32 = 66560;
+const PACKED_BYTES: u32 = 37888;
+const PACKED_ROW: usize = 592;
+
+/// Largest scratch memory for which runs are blocks of their own.
+const MOST_SCRATCH: usize = 256 << 20;
+
+/// How the tiles of a descriptor are run.
+#[derive(Clone, Copy)]
+struct Tiling {
+    shared: u32,
+    stages: u32,
+    /// Runs that are blocks of their own, or 0.
+    runs: usize,
+}
+
+/// The tiling of a descriptor, if tensor cores can take it on this device.
+fn tiling(d: &Sparse, modules: &Modules) -> Option<Tiling> {
+    let packed = d.format == RowFormat::F8R;
+    let stored = d.format == RowFormat::Plain(DType::BF16) || packed && d.format.bytes(d.head, d.rotary) <= PACKED_ROW;
+    if d.act != DType::BF16 || !stored || d.head > CHANNELS || d.head % 2 != 0 {
+        return None;
+    }
+    // Two tiles, so that one is on its way while the other is used; packed rows wait beside one tile.
+    let (stages, shared) = match packed {
+        true => (1, FIXED + TILE_BYTES + PACKED_BYTES),
+        false if FIXED + 2 * TILE_BYTES <= modules.shared => (2, FIXED + 2 * TILE_BYTES),
+        false => (1, FIXED + TILE_BYTES),
+    };
+    let entries = match d.entries {
+        Entries::None => 0,
+        Entries::Listed(listed) => listed,
+        Entries::All => d.pages.capacity(),
+    };
+    let runs = (d.window.div_ceil(TILE) + entries.div_ceil(TILE)).div_ceil(RUN);
+    // Few rows leave multiprocessors idle: then the runs of a row are taken side by side. The bits are the same.
+    let split = runs > 1
+        && d.rows * d.heads.div_ceil(FEW_HEADS) < modules.multiprocessors as usize
+        && scratch(d, runs) <= MOST_SCRATCH;
+    (shared <= modules.shared).then_some(Tiling { shared, stages, runs: if split { runs } else { 0 } })
+}
+
+/// Bytes for the parts of all runs.
+fn scratch(d: &Sparse, runs: usize) -> usize {
+    4 * d.rows * d.heads * runs * (2 + d.head)
+}
+
+fn by_tiles(d: &Sparse, tiling: Tiling, modules: &Modules) -> Result<Choice> {
+    let kernels = [
+        modules.function("attention", "attention_sparse_tile", tiling.shared)?,
+        modules.function("attention", "attention_sparse_fold", 0)?,
+    ];
+    let mut choice = Choice::new(tiles, &kernels);
+    choice.workspace = scratch(d, tiling.runs);
+    choice.accumulation = MMA_BF16;
+    choice.tuning[..3].copy_from_slice(&[tiling.shared, tiling.stages, tiling.runs as u32]);
+    Ok(choice)
+}
+
+/// A product of 16 channels is one instruction, which cuts what lies below the 24 bits of its largest addend and returns f32.
+const MMA_BF16: Accumulation = Accumulation::TensorCoreTrunc { bits: 23, promote: 16 };
+
+fn tiles(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
+    let Op::AttentionSparse(d) = &plan.op else { return Ok(()) };
+    let &[shared, stages, runs, ..] = plan.tuning();
+    let group = if runs == 0 { HEADS } else { FEW_HEADS };
+    let groups = d.heads.div_ceil(group);
+    let mut params = sparse_params(d, args)?;
+    params.group = int(group);
+    params.groups = int(groups);
+    params.runs = runs as i32;
+    params.stages = stages as i32;
+    let rows = d.rows.min(args.rows_hint);
+    if runs == 0 {
+        return queue.launch(plan.kernel(0)?, [(rows * groups) as u32, 1, 1], THREADS, shared, &params);
+    }
+    params.partial = Ptr(args.workspace.addr);
+    queue.launch(plan.kernel(0)?, [(rows * groups) as u32, runs, 1], THREADS, shared, &params)?;
+    queue.launch(plan.kernel(1)?, [(rows * d.heads) as u32, 1, 1], FOLD_THREADS, 0, &params)
+}
+
+/// Threads of `attention_sparse_fold`.
+const FOLD_THREADS: u32 = 128;

@@ -3,7 +3,6 @@
 use crate::codes::{self, Code};
 use libloading::Library;
 use std::ffi::{CStr, c_char, c_void};
-use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -35,7 +34,7 @@ pub struct Kernel {
     /// Dynamic shared memory that it was allowed.
     pub shared: AtomicU32,
     /// Keeps its code loaded.
-    _library: Arc<Loaded>,
+    _library: Arc<Library>,
 }
 
 impl Kernel {
@@ -54,16 +53,13 @@ impl Kernel {
     }
 }
 
-/// A loaded library with its file. The loader knows a library by its path, which is that of the open file: while it is loaded, no other file may get the same number.
-struct Loaded {
-    library: Library,
-    _file: std::fs::File,
-}
-
 /// A loaded image.
 pub struct Module {
-    loaded: Arc<Loaded>,
+    library: Arc<Library>,
 }
+
+/// Images loaded so far.
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Bytes of an ELF file: the section headers are its last part, as linkers write it.
 ///
@@ -89,21 +85,18 @@ impl Module {
         // SAFETY: passed on from the caller.
         let bytes =
             unsafe { length(image).map(|len| std::slice::from_raw_parts(image, len)) }.ok_or(codes::INVALID_IMAGE)?;
-        // SAFETY: makes a file without a name; the descriptor is ours.
-        let file = unsafe { libc::memfd_create(c"kernels".as_ptr(), libc::MFD_CLOEXEC) };
-        if file < 0 {
-            return Err(codes::OUT_OF_MEMORY);
-        }
-        // SAFETY: the descriptor is open and owned from here on.
-        let mut file = unsafe { std::fs::File::from_raw_fd(file) };
-        std::io::Write::write_all(&mut file, bytes).map_err(|_| codes::OUT_OF_MEMORY)?;
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        // The loader knows a library by its path: no two images may ever have the same.
+        let name = format!("fake-cuda-{}-{}.so", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).map_err(|_| codes::OUT_OF_MEMORY)?;
         // SAFETY: the library runs no constructor but those of the C++ run time.
-        let library = unsafe { Library::new(path) }.map_err(|error| {
+        let library = unsafe { Library::new(&path) };
+        let _ = std::fs::remove_file(&path);
+        let library = library.map_err(|error| {
             eprintln!("stand-in driver: an image does not load: {error}; it loads only those built with --host");
             codes::INVALID_IMAGE
         })?;
-        Ok(Module { loaded: Arc::new(Loaded { library, _file: file }) })
+        Ok(Module { library: Arc::new(library) })
     }
 
     /// A kernel by its name.
@@ -111,15 +104,14 @@ impl Module {
         let name = name.to_str().map_err(|_| codes::NOT_FOUND)?.to_owned();
         // SAFETY: the two symbols have these types; `fiber.h` and `common.cuh` define them so.
         let (entry, params) = unsafe {
-            let entry = *self.loaded.library.get::<Entry>(format!("{name}_host")).map_err(|_| codes::NOT_FOUND)?;
+            let entry = *self.library.get::<Entry>(format!("{name}_host")).map_err(|_| codes::NOT_FOUND)?;
             let size = self
-                .loaded
                 .library
                 .get::<unsafe extern "C" fn() -> u32>(format!("{name}_params"))
                 .map_err(|_| codes::NOT_FOUND)?;
             (entry, size() as usize)
         };
-        Ok(Kernel { name, entry, params, shared: AtomicU32::new(48 << 10), _library: self.loaded.clone() })
+        Ok(Kernel { name, entry, params, shared: AtomicU32::new(48 << 10), _library: self.library.clone() })
     }
 }
 
