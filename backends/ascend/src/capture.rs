@@ -29,6 +29,11 @@ impl Capture {
         }
     }
 
+    /// True while calls are captured.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Relaxed)
+    }
+
     /// Counts a call, if it was captured.
     pub(crate) fn count(&self) {
         if self.active.load(Relaxed) {

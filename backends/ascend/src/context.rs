@@ -1,6 +1,7 @@
 //! What all objects of an open device share: the toolkit, the context that calls act on, and the failure that ended it.
 
 use crate::errors::FirstCause;
+use crate::ops::Tables;
 use crate::sys::call::Acl;
 use crate::sys::types::aclrtContext;
 use crate::toolkit::Toolkit;
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     /// Pinned ranges by address. The vendor wants the direction of every copy, and an address does not tell where it lies.
     pinned: RwLock<BTreeMap<u64, usize>>,
     any_pinned: AtomicBool,
+    /// Constants on the device.
+    pub(crate) tables: Tables,
 }
 
 impl Context {
@@ -47,7 +50,7 @@ impl Context {
         }
         ENTERED.set(handle);
         let (lost, pinned) = (FirstCause::default(), RwLock::default());
-        Ok(Context { toolkit, device, handle, lost, pinned, any_pinned: AtomicBool::new(false) })
+        Ok(Context { toolkit, device, handle, lost, pinned, any_pinned: AtomicBool::new(false), tables: Tables::default() })
     }
 
     /// The runtime's functions.
@@ -89,7 +92,7 @@ impl Context {
     }
 
     /// Keeps an error that loses the device; gives back the first such.
-    fn keep(&self, error: Error) -> Error {
+    pub(crate) fn keep(&self, error: Error) -> Error {
         match error.severity() {
             Severity::DeviceLost => self.lost.record(error),
             _ => error,
@@ -131,6 +134,9 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
+        if let Ok(acl) = self.enter_anyway() {
+            self.tables.free(acl);
+        }
         let acl = self.acl();
         // SAFETY: everything that was made in the context holds an `Arc` of it, so nothing is left. The runtime counts the users of a device.
         // An error has no one to go to.

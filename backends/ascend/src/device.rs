@@ -3,10 +3,11 @@
 use crate::context::Context;
 use crate::event::AscendEvent;
 use crate::memory;
+use crate::ops::{self, AscendPlan};
 use crate::stream::AscendStream;
 use crate::toolkit::Toolkit;
 use omnihal::{
-    Buffer, Caps, DType, Device, DeviceInfo, Error, Event, MemoryKind, Op, OpSet, Plan, Result, Stream, Support,
+    Buffer, Caps, DType, Device, DeviceInfo, Event, MemoryKind, Op, Plan, Result, Stream, Support, WeightDesc, WeightForm,
 };
 use std::sync::Arc;
 
@@ -30,17 +31,13 @@ impl AscendDevice {
         info.memory = memory::free_and_total(&context).ok().map(|(_, total)| total as u64);
         let caps = Caps {
             activations: vec![DType::F32, DType::BF16],
-            ops: OpSet::default(),
+            ops: ops::all(),
             host_addressable: false,
             native_graphs: true,
             alignment: memory::ALIGNMENT,
         };
         Ok(AscendDevice { info, caps, context })
     }
-}
-
-fn no_operator(op: &Op) -> Error {
-    Error::unsupported("this version of the backend plans no operator yet: use another backend").with_op(op.kind())
 }
 
 impl Device for AscendDevice {
@@ -73,7 +70,15 @@ impl Device for AscendDevice {
 
     fn plan(&self, op: &Op) -> Result<Arc<dyn Plan>> {
         op.check()?;
-        Err(no_operator(op))
+        AscendPlan::new(op, &self.context).map(|plan| Arc::new(plan) as Arc<dyn Plan>).map_err(|e| e.with_op(op.kind()))
+    }
+
+    fn weight(&self, desc: &WeightDesc) -> WeightForm {
+        // Expanding codes with power-of-two scales is exact in bf16; expanding them anew for every product would cost more than the product.
+        match desc.format.is_quantised() {
+            true => WeightForm::Expand(desc.act),
+            false => WeightForm::AsIs,
+        }
     }
 
     fn memory_in_use(&self) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::event::AscendEvent;
+use crate::ops::Scratch;
 use crate::sys::types::{aclmdlRI, aclrtStream};
 use omnihal::{Error, Event, Graph, Result};
 use std::any::Any;
@@ -18,13 +19,15 @@ pub(crate) struct AscendGraph {
     calls: usize,
     /// Passed once the latest replay is over: a graph must not be destroyed while it runs.
     replayed: AscendEvent,
+    /// Workspace of the captured operators.
+    scratch: Scratch,
 }
 
 impl AscendGraph {
     /// Takes over a captured graph of `calls` calls.
-    pub(crate) fn new(context: &Arc<Context>, handle: aclmdlRI, calls: usize) -> Result<Self> {
+    pub(crate) fn new(context: &Arc<Context>, handle: aclmdlRI, calls: usize, scratch: Scratch) -> Result<Self> {
         match AscendEvent::new(context) {
-            Ok(replayed) => Ok(AscendGraph { context: context.clone(), handle, calls, replayed }),
+            Ok(replayed) => Ok(AscendGraph { context: context.clone(), handle, calls, replayed, scratch }),
             Err(error) => {
                 context.note(destroy(context, handle));
                 Err(error)
@@ -64,6 +67,8 @@ impl Drop for AscendGraph {
         let idle = self.replayed.sync(DROP_LIMIT).is_ok() || self.context.health().is_err();
         if idle {
             self.context.note(destroy(&self.context, self.handle));
+        } else {
+            self.scratch.leak();
         }
     }
 }

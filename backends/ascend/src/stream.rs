@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::errors::FirstCause;
 use crate::event::{self, milliseconds, passed_already};
 use crate::graph::{self, AscendGraph};
+use crate::ops::{self, Scratch, Target};
 use crate::staging::Staging;
 use crate::sys::call::Acl;
 use crate::sys::constants::{ACL_STOP_ON_FAILURE, aclrtMemcpyKind, aclrtStreamStatus};
@@ -25,6 +26,14 @@ pub(crate) struct AscendStream {
     failed: FirstCause,
     capture: Capture,
     staging: Mutex<Staging>,
+    scratch: Mutex<Scratches>,
+}
+
+/// Workspace of calls that run now, and of those that are being captured: a graph may run beside this stream.
+#[derive(Default)]
+struct Scratches {
+    now: Scratch,
+    captured: Scratch,
 }
 
 impl AscendStream {
@@ -40,6 +49,7 @@ impl AscendStream {
             failed: FirstCause::default(),
             capture: Capture::default(),
             staging,
+            scratch: Mutex::default(),
         };
         // Otherwise later work runs on what a failed task left, and its results look like results.
         // SAFETY: the handle was just made; nothing was enqueued.
@@ -53,6 +63,11 @@ impl AscendStream {
     fn staging(&self) -> MutexGuard<'_, Staging> {
         // Slots are marked busy before use, so a panic elsewhere leaves them consistent.
         self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn scratch(&self) -> MutexGuard<'_, Scratches> {
+        // A block is pushed only once it is whole.
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The runtime's functions, unless the stream failed or the device is lost.
@@ -107,8 +122,16 @@ fn direction(context: &Context, dst: Mem, src: Mem) -> Result<aclrtMemcpyKind> {
 }
 
 impl Stream for AscendStream {
-    unsafe fn run(&self, plan: &dyn Plan, _args: &Args<'_>) -> Result<()> {
-        Err(Error::argument("the plan was made by another device: make it on this one").with_op(plan.op().kind()))
+    unsafe fn run(&self, plan: &dyn Plan, args: &Args<'_>) -> Result<()> {
+        let plan = ops::own(plan)?;
+        self.enter()?;
+        let mut scratch = self.scratch();
+        let Scratches { now, captured } = &mut *scratch;
+        let scratch = if self.capture.is_active() { captured } else { now };
+        let target = Target { context: &self.context, stream: self.handle, scratch };
+        self.keep(plan.run(target, args).map_err(|error| self.context.keep(error)))?;
+        self.capture.count();
+        Ok(())
     }
 
     unsafe fn copy(&self, dst: Mem, src: Mem) -> Result<()> {
@@ -178,7 +201,8 @@ impl Stream for AscendStream {
 
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
         let (handle, calls) = self.capture.end(&self.context, self.handle)?;
-        Ok(Box::new(AscendGraph::new(&self.context, handle, calls)?))
+        let scratch = std::mem::take(&mut self.scratch().captured);
+        Ok(Box::new(AscendGraph::new(&self.context, handle, calls, scratch)?))
     }
 
     unsafe fn launch(&self, graph: &dyn Graph) -> Result<()> {
@@ -210,6 +234,7 @@ impl Drop for AscendStream {
         let idle = self.wait_idle(DROP_LIMIT).is_ok() || context.health().is_err();
         if !idle {
             // Destroying it would wait without a limit, and its slots are still in use.
+            self.scratch().now.leak();
             return self.staging().leak();
         }
         let destroyed = context.enter_anyway().and_then(|acl| {

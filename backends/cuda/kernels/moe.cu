@@ -26,8 +26,7 @@ KERNEL(moe_group, MoeGroup, 256, 4) {
     for (i32 w = 0; w < 8; w++) place += before[w], total += counts[1][w];
     if (threadIdx.x == 0 && own < p.local) static_cast<i32*>(p.counts)[own] = total;
     if (total == 0) return;
-    __syncthreads();
-    // Two sets of counts in turn: a warp may be one round ahead of another.
+    // Two sets of counts in turn, beginning with the one not read above: a warp may be one round ahead of another.
     for (i32 base = 0, round = 0; base < p.pairs; base += blockDim.x, round ^= 1) {
         i32 pair = base + threadIdx.x;
         bool here = pair < p.pairs && group_of(p, pair) == own;

@@ -77,7 +77,7 @@ const THREADS: u32 = 128;
 pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {
     match op {
         Op::HyperPre(d) => {
-            check(d.streams, &[d.rows, d.streams * d.width, d.iters])?;
+            check(d.streams, &[CLUSTER as usize * d.rows, d.streams * d.width, d.iters])?;
             let fast = match d.act {
                 DType::BF16 => Some(["hyper_pre_bf16_1", "hyper_pre_bf16_4"]),
                 DType::F32 => Some(["hyper_pre_f32_1", "hyper_pre_f32_4"]),
@@ -86,7 +86,7 @@ pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {
             mixing(pre, fast, modules)
         }
         Op::HyperHead(d) => {
-            check(d.streams, &[d.rows, d.wanted, d.streams * d.width])?;
+            check(d.streams, &[d.rows, CLUSTER as usize * d.wanted, d.streams * d.width])?;
             let fast = match d.act {
                 DType::BF16 => Some(["hyper_head_bf16"; 2]),
                 DType::F32 => Some(["hyper_head_f32"; 2]),

@@ -42,6 +42,16 @@ macro_rules! ascend_core {
             [Source] aclnnAdds, aclnnAddsGetWorkspaceSize(this: T, other: S, alpha: S, out: T);
             [Source] aclnnDiv, aclnnDivGetWorkspaceSize(this: T, other: T, out: T);
             [Source] aclnnExp, aclnnExpGetWorkspaceSize(this: T, out: T);
+            [Docs] aclnnLog, aclnnLogGetWorkspaceSize(this: T, out: T);
+            [Docs] aclnnAbs, aclnnAbsGetWorkspaceSize(this: T, out: T);
+            [Docs] aclnnRelu, aclnnReluGetWorkspaceSize(this: T, out: T);
+            [Docs] aclnnFloor, aclnnFloorGetWorkspaceSize(this: T, out: T);
+            [Docs] aclnnLtTensor, aclnnLtTensorGetWorkspaceSize(this: T, other: T, out: T);
+            [Docs] aclnnGeTensor, aclnnGeTensorGetWorkspaceSize(this: T, other: T, out: T);
+            [Docs] aclnnGtTensor, aclnnGtTensorGetWorkspaceSize(this: T, other: T, out: T);
+            [Docs] aclnnGtScalar, aclnnGtScalarGetWorkspaceSize(this: T, other: S, out: T);
+            [Docs] aclnnEqScalar, aclnnEqScalarGetWorkspaceSize(this: T, other: S, out: T);
+            [Docs] aclnnBitwiseAndScalar, aclnnBitwiseAndScalarGetWorkspaceSize(this: T, other: S, out: T);
             [Source] aclnnRsqrt, aclnnRsqrtGetWorkspaceSize(this: T, out: T);
             [Source] aclnnReciprocal, aclnnReciprocalGetWorkspaceSize(this: T, out: T);
             [Source] aclnnMaximum, aclnnMaximumGetWorkspaceSize(this: T, other: T, out: T);

@@ -66,7 +66,7 @@ mod gemv {
     pub(super) const CHANNELS: usize = 16;
     pub(super) const MAX_ROWS: usize = 16;
     pub(super) const WARPS: usize = 8;
-    pub(super) const SLOTS: usize = 8;
+    pub(super) const SLOTS: usize = 4;
 }
 
 /// `SmallTile` and `LargeTile` of `gemm_mma.cuh`.
@@ -184,8 +184,9 @@ fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> 
         return Ok(false);
     }
     let bits = shape.weight.dtype().bits();
-    let (chunk, scaled) = (4 * VECTOR * 8 / bits, shape.weight.is_quantised());
-    let ring = gemv::WARPS * gemv::SLOTS * if scaled { 1024 + 128 } else { 1024 };
+    let (parts, scaled) = (if bits == 4 { 1 } else { 2 }, shape.weight.is_quantised());
+    let chunk = parts * 4 * VECTOR * 8 / bits;
+    let ring = gemv::WARPS * gemv::SLOTS * (parts * 1024 + if scaled { 128 } else { 0 });
     let row = (shape.inner.next_multiple_of(chunk) * 2).next_multiple_of(128) + if scaled { 16 } else { 64 };
     let shared = ring + shape.rows * row;
     let eights = shape.rows.div_ceil(8);

@@ -50,7 +50,7 @@ enum Kind {
 
 impl Tile {
     /// For up to `pairs` pairs of an expert and `cols` columns.
-    fn few(pairs: usize, cols: usize) -> Tile {
+    pub(super) fn few(pairs: usize, cols: usize) -> Tile {
         // Three blocks on a multiprocessor.
         Tile::new(Kind::Few, pairs.min(8), cols, 72 << 10)
     }
@@ -64,6 +64,7 @@ impl Tile {
     }
 
     fn new(kind: Kind, height: usize, cols: usize, budget: usize) -> Tile {
+        let height = height.max(1);
         // A step for every warp at a time.
         let unit = WARPS * STEP;
         let fit = (budget / height - ROW_PAD) / 2 / unit * unit;

@@ -10,7 +10,7 @@ use omnihal::op::moe::{Route, RouteArgs, Routing};
 use omnihal::{Args, DType, Op, Result, WeightFormat};
 
 /// Up to as many rows a warp makes a logit by itself, so that more multiprocessors have work.
-const FEW_ROWS: usize = 4;
+const FEW_ROWS: usize = 2;
 
 /// Rows of a block of `moe_choose`, a warp each.
 const CHOOSE_ROWS: usize = 4;
@@ -26,7 +26,7 @@ pub(super) fn plan(d: &Route, modules: &Modules) -> Result<Choice> {
         modules.function("moe", "moe_choose", shared_limit(choose_bytes(d), modules)?)?,
         ffn::any(false, format, d.width, modules)?,
     ];
-    let tile = Tile::some(d.rows, d.width);
+    let tile = tile_of(d);
     let tensor =
         d.rows > FEW_ROWS && ffn::on_tensor_cores(d.act, &[format], &[d.width]) && d.experts % ffn::DOWN_CHANNELS == 0;
     if tensor {
@@ -36,6 +36,13 @@ pub(super) fn plan(d: &Route, modules: &Modules) -> Result<Choice> {
     choice.workspace = if d.with_logits { 0 } else { 4 * d.rows * d.experts };
     ffn::declare(&mut choice, tensor);
     Ok(choice)
+}
+
+fn tile_of(d: &Route) -> Tile {
+    match d.rows {
+        0..=8 => Tile::few(d.rows, d.width),
+        _ => Tile::some(d.rows, d.width),
+    }
 }
 
 fn choose_bytes(d: &Route) -> usize {
@@ -53,7 +60,7 @@ fn run(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         reserved: 0,
     };
     let logits = views.logits.map_or(own, Rows::new);
-    let tile = Tile::some(d.rows, d.width);
+    let tile = tile_of(d);
     // The down projection of one expert: from `width` columns to a channel for each expert.
     let product = MoeFfn {
         y: logits,
