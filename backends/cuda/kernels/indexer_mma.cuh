@@ -128,9 +128,9 @@ template <bool packed> DEVICE void load_queries(const IndexerSelect& p, i64 row,
 template <bool packed> DEVICE void load_keys(const IndexerSelect& p, i32 sequence, u32 first, u32 end, Keys<packed>& keys) {
     for (u32 half = 0; half < 2; half++) {
         u32 entry = first + LANE / 4 + 8 * half;
-        i32 page = entry < end ? page_of(p, sequence, entry) : 0;
-        keys.there[half] = page != 0;
-        if (page) keys.load(p, half, element_of(p, page, entry), p.pool_aligned);
+        i64 at = entry < end ? key_of(p, sequence, entry) : -1;
+        keys.there[half] = at >= 0;
+        if (at >= 0) keys.load(p, half, at, p.pool_aligned);
         else keys.clear(half);
     }
 }

@@ -31,21 +31,19 @@ DEVICE Part part_of(const IndexerSelect& p, u32 count, u32 segment) {
     return {begin, end < count ? end : count, (count + length - 1) / length};
 }
 
-// Page of an entry, 0 if there is none.
-DEVICE i32 page_of(const IndexerSelect& p, i32 sequence, u32 entry) {
-    u32 at = entry / static_cast<u32>(p.entries);
-    if (at >= static_cast<u32>(p.table)) return 0;
+// Where the key of an entry starts in the pool, in elements; -1 if there is no page for it.
+DEVICE i64 key_of(const IndexerSelect& p, i32 sequence, u32 entry) {
+    u32 entries = static_cast<u32>(p.entries), at = p.shift >= 0 ? entry >> p.shift : entry / entries;
+    if (at >= static_cast<u32>(p.table)) return -1;
     i32 page = static_cast<const i32*>(p.pt.data)[sequence * p.pt.outer + at];
-    return page > 0 && page < p.pages ? page : 0;
+    return page > 0 && page < p.pages ? page * p.pool.outer + (entry - at * entries) * p.pool.inner : -1;
 }
-
-DEVICE i64 element_of(const IndexerSelect& p, i32 page, u32 entry) { return page * p.pool.outer + entry % static_cast<u32>(p.entries) * p.pool.inner; }
 
 // Offers every entry that has a page, all with the same number. No more than `keep`.
 DEVICE void offer_all(const IndexerSelect& p, const TopK& best, Visible seen) {
     for (u32 at = 0; at < seen.count; at += blockDim.x) {
         u32 entry = at + threadIdx.x;
-        topk_push(best, entry < seen.count && page_of(p, seen.sequence, entry) ? rank_of(0.0f, entry) : 0);
+        topk_push(best, entry < seen.count && key_of(p, seen.sequence, entry) >= 0 ? rank_of(0.0f, entry) : 0);
     }
 }
 
@@ -115,8 +113,7 @@ KERNEL(select_f32, IndexerSelect, 128, 1) {
         // Its barriers also stand between the queries and their first use, and between the last use of the keys and the next ones.
         topk_room(best, SELECT_STEP);
         u32 entry = first + threadIdx.x;
-        i32 page = entry < part.end ? page_of(p, seen.sequence, entry) : 0;
-        i64 at = page ? element_of(p, page, entry) : -1;
+        i64 at = entry < part.end ? key_of(p, seen.sequence, entry) : -1;
         for (u32 key = 0; key < 32; key++) {
             i64 from = __shfl_sync(FULL_WARP, at, static_cast<int>(key));
             for (u32 c = LANE; c < width; c += 32) keys[key * stride + c] = from >= 0 && c < static_cast<u32>(p.width) ? key_channel(p, from, c) : 0.0f;
@@ -134,7 +131,7 @@ KERNEL(select_f32, IndexerSelect, 128, 1) {
             }
             for (u32 i = 0; i < 8; i++) sum += weights[h + i] * relu(dots[i]);
         }
-        offer(best, page != 0, sum * p.factor, entry);
+        offer(best, at >= 0, sum * p.factor, entry);
     }
     end_part(p, best, row);
 }

@@ -33,10 +33,12 @@ struct IndexerSelect {
     i32 capacity;
     i32 pages;
     i32 entries;
+    i32 shift;
     i32 table;
     i32 segments;
     i32 left;
     i32 q_aligned;
     i32 pool_aligned;
+    i32 reserved;
 };
-static_assert(sizeof(IndexerSelect) == 288, "IndexerSelect differs from the host's");
+static_assert(sizeof(IndexerSelect) == 296, "IndexerSelect differs from the host's");

@@ -206,7 +206,13 @@ fn pick(device: &dyn Device, vocab: usize, candidates: usize) {
 }
 
 /// The draw in f64, straight from the declaration.
-fn drawn(x: &[f32], seen: &[f32], [temperature, top_k, top_p, min_p, penalty]: [f32; 5], u: f32, n: usize) -> (usize, f64) {
+fn drawn(
+    x: &[f32],
+    seen: &[f32],
+    [temperature, top_k, top_p, min_p, penalty]: [f32; 5],
+    u: f32,
+    n: usize,
+) -> (usize, f64) {
     let number = |(&x, &seen): (&f32, &f32)| match (temperature == 0.0, seen != 0.0) {
         (true, _) => x,
         (false, true) => (if x > 0.0 { x / penalty } else { x * penalty }) / temperature,

@@ -42,11 +42,13 @@ params! {
         capacity: i32,
         pages: i32,
         entries: i32,
+        shift: i32,
         table: i32,
         segments: i32,
         left: i32,
         q_aligned: i32,
         pool_aligned: i32,
+        reserved: i32,
     }
 }
 
@@ -81,14 +83,20 @@ fn activation(act: DType) -> Result<()> {
     }
 }
 
-fn query_shared(width: usize) -> u32 {
-    (QUERY_THREADS as usize / 32 * width * 4) as u32
+/// The kernel for heads of a width, and its shared memory.
+fn query_kernel(width: usize) -> (&'static str, u32) {
+    match width {
+        64 => ("query_64", 0),
+        128 => ("query_128", 0),
+        other => ("query", (QUERY_THREADS as usize / 32 * other * 4) as u32),
+    }
 }
 
 fn plan_query(d: &Query, modules: &Modules) -> Result<Choice> {
     activation(d.act)?;
     fits(&[d.rows * d.heads, d.width, d.positions])?;
-    Ok(Choice::new(query, &[modules.function("indexer", "query", query_shared(d.width))?]))
+    let (name, shared) = query_kernel(d.width);
+    Ok(Choice::new(query, &[modules.function("indexer", name, shared)?]))
 }
 
 fn query(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
@@ -107,7 +115,7 @@ fn query(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         quant: (d.quant == RowQuant::F4All).into(),
     };
     let blocks = vectors.div_ceil(QUERY_THREADS as usize / 32) as u32;
-    queue.launch(plan.kernel(0)?, [blocks, 1, 1], QUERY_THREADS, query_shared(d.width), &params)
+    queue.launch(plan.kernel(0)?, [blocks, 1, 1], QUERY_THREADS, query_kernel(d.width).1, &params)
 }
 
 /// How a row's entries are cut: `tuning` of the plan.
@@ -187,6 +195,11 @@ fn f32_bytes(d: &Select) -> u32 {
     u32::try_from(4 * (heads * (stride + 1) + F32_THREADS as usize * stride)).unwrap_or(u32::MAX / 2)
 }
 
+/// The power of two that a count is, or -1: a division costs as much as the product of a key with a head.
+fn shift(count: usize) -> i32 {
+    if count.is_power_of_two() { count.trailing_zeros() as i32 } else { -1 }
+}
+
 /// True if every vector of the view starts at a multiple of `bytes`.
 fn aligned(view: &View, bytes: usize) -> bool {
     let outer = &view.strides[..view.shape.rank() - 1];
@@ -214,11 +227,13 @@ fn select(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         capacity: int(d.pages.capacity()),
         pages: int(d.pages.pages),
         entries: int(d.pages.entries),
+        shift: shift(d.pages.entries),
         table: int(d.pages.table),
         segments: int(cut.segments),
         left: int(cut.left),
         q_aligned: aligned(a.q, 16).into(),
         pool_aligned: aligned(a.pool, if d.format == RowFormat::F4 { 4 } else { 16 }).into(),
+        reserved: 0,
     };
     let rows = d.rows.min(args.rows_hint) as u32;
     queue.launch(plan.kernel(0)?, [rows, cut.segments as u32, 1], cut.threads, cut.shared, &params)?;

@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn rows_are_cut_until_the_device_is_full() {
-        assert_eq!(parts(1, 132, 256), 128);
+        assert_eq!(parts(1, 132, 256), 129);
         assert_eq!(parts(64, 132, 256), 2);
         assert_eq!(parts(4096, 132, 256), 1);
         assert_eq!(parts(1, 132, 0), 1);
