@@ -15,7 +15,10 @@ const EXACT: usize = 1 << 24;
 fn exact(count: usize, what: &str) -> Result<()> {
     match count < EXACT {
         true => Ok(()),
-        false => Err(Error::unsupported(format!("{what} of {count}: at most {} are computed exactly, use a smaller bucket", EXACT - 1))),
+        false => Err(Error::unsupported(format!(
+            "{what} of {count}: at most {} are computed exactly, use a smaller bucket",
+            EXACT - 1
+        ))),
     }
 }
 
@@ -70,7 +73,8 @@ pub(super) fn group(c: &mut Calls<'_>, d: &Group, args: GroupArgs<'_>) -> Result
 
     let experts = c.temp(F32, &[d.local])?;
     c.counting(&experts)?;
-    let (hits, ones, total) = (c.temp(BOOL, &[d.local, pairs])?, c.temp(F32, &[d.local, pairs])?, c.temp(F32, &[d.local])?);
+    let (hits, ones, total) =
+        (c.temp(BOOL, &[d.local, pairs])?, c.temp(F32, &[d.local, pairs])?, c.temp(F32, &[d.local])?);
     c.compare(Order::Eq, &experts.reshape(&[d.local, 1]), &keys.reshape(&[1, pairs]), &hits)?;
     c.copy(&hits, &ones)?;
     c.sum(&ones, 1, &total)?;
