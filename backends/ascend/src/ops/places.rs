@@ -160,7 +160,7 @@ pub(super) fn top(c: &mut Calls<'_>, d: &TopK, args: TopKArgs<'_>) -> Result<()>
 pub(super) fn lookup(c: &mut Calls<'_>, d: &Lookup, args: LookupArgs<'_>) -> Result<()> {
     let (table, ids, x) = (Tensor::of(args.table)?, Tensor::of(args.ids)?, Tensor::of(args.x)?);
     let legal = c.temp(I32, ids.dims())?;
-    c.clamp(&ids, Some(0.0), Some(d.vocab as f32 - 1.0), &legal)?;
+    c.within(&ids, d.vocab, &legal)?;
     let found = c.temp(table.kind(), &[d.rows, d.width])?;
     c.pick(&table, 0, &legal, &found)?;
     let found = c.of_kind(&found, x.kind())?;
