@@ -50,7 +50,15 @@ impl Context {
         }
         ENTERED.set(handle);
         let (lost, pinned) = (FirstCause::default(), RwLock::default());
-        Ok(Context { toolkit, device, handle, lost, pinned, any_pinned: AtomicBool::new(false), tables: Tables::default() })
+        Ok(Context {
+            toolkit,
+            device,
+            handle,
+            lost,
+            pinned,
+            any_pinned: AtomicBool::new(false),
+            tables: Tables::default(),
+        })
     }
 
     /// The runtime's functions.

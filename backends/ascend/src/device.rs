@@ -7,7 +7,8 @@ use crate::ops::{self, AscendPlan};
 use crate::stream::AscendStream;
 use crate::toolkit::Toolkit;
 use omnihal::{
-    Buffer, Caps, DType, Device, DeviceInfo, Event, MemoryKind, Op, Plan, Result, Stream, Support, WeightDesc, WeightForm,
+    Buffer, Caps, DType, Device, DeviceInfo, Event, MemoryKind, Op, Plan, Result, Stream, Support, WeightDesc,
+    WeightForm,
 };
 use std::sync::Arc;
 

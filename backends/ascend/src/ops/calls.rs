@@ -75,7 +75,8 @@ impl<'a> Calls<'a> {
     pub(crate) fn temp(&mut self, kind: aclDataType, dims: &[usize]) -> Result<Tensor> {
         let elements = dims.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
         let bytes = elements.and_then(|n| n.checked_mul(width(kind))).and_then(|n| n.checked_add(SLACK + ALIGN));
-        let end = bytes.and_then(|n| self.used.checked_add(n / ALIGN * ALIGN)).filter(|&end| end <= self.temporaries.len);
+        let end =
+            bytes.and_then(|n| self.used.checked_add(n / ALIGN * ALIGN)).filter(|&end| end <= self.temporaries.len);
         let Some(end) = end else {
             return Err(Error::argument(format!(
                 "a temporary of shape {dims:?} does not fit the {} bytes of workspace: give what the plan asked for",

@@ -50,7 +50,7 @@ struct Legal {
 /// Brings indices into `0..rows`.
 fn legal(c: &mut Calls<'_>, index: &Tensor, rows: usize) -> Result<Legal> {
     let (clamped, mask) = (c.temp(I32, index.dims())?, c.temp(BOOL, index.dims())?);
-    c.clamp(index, Some(0.0), Some(rows as f32 - 1.0), &clamped)?;
+    c.within(index, rows, &clamped)?;
     c.compare(Order::Eq, index, &clamped, &mask)?;
     Ok(Legal { index: clamped, mask })
 }
@@ -91,7 +91,7 @@ pub(super) fn scatter(c: &mut Calls<'_>, d: &Scatter, args: ScatterArgs<'_>) -> 
     c.copy(&to, &kept)?;
     let legal = legal(c, &index, d.rows)?;
     let (extra, placed) = (c.temp(I32, &[1])?, c.temp(I32, index.dims())?);
-    c.fill(&extra, d.rows as f32)?;
+    c.fill_word(&extra, i32::try_from(d.rows).unwrap_or(i32::MAX))?;
     c.select(&legal.mask, &legal.index, &extra, &placed)?;
     c.put_rows(&copy, &placed, &from)?;
     c.copy(&kept, &to)

@@ -4,8 +4,8 @@ use super::calls::Calls;
 use super::tensor::Tensor;
 use super::words::{BOOL, F32, Map, Order, Pair};
 use omnihal::op::elementwise::{
-    Arith, Binary, BinaryArgs, Cmp, Cumsum, CumsumArgs, Func, Reduce, ReduceArgs, Reduction, Softmax, SoftmaxArgs, Source, Unary,
-    UnaryArgs, Where, WhereArgs,
+    Arith, Binary, BinaryArgs, Cmp, Cumsum, CumsumArgs, Func, Reduce, ReduceArgs, Reduction, Softmax, SoftmaxArgs,
+    Source, Unary, UnaryArgs, Where, WhereArgs,
 };
 use omnihal::{Result, View};
 

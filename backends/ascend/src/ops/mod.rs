@@ -106,7 +106,8 @@ impl Plan for AscendPlan {
 
 /// Gives this backend its own plan back.
 pub(crate) fn own(plan: &dyn Plan) -> Result<&AscendPlan> {
-    let other = || Error::argument("the plan was made by another device: make it on this one").with_op(plan.op().kind());
+    let other =
+        || Error::argument("the plan was made by another device: make it on this one").with_op(plan.op().kind());
     (plan as &dyn Any).downcast_ref::<AscendPlan>().ok_or_else(other)
 }
 

@@ -15,7 +15,10 @@ const EXACT: usize = 1 << 24;
 fn exact(count: usize, what: &str) -> Result<()> {
     match count < EXACT {
         true => Ok(()),
-        false => Err(Error::unsupported(format!("{what} of {count}: at most {} are computed exactly, use a smaller bucket", EXACT - 1))),
+        false => Err(Error::unsupported(format!(
+            "{what} of {count}: at most {} are computed exactly, use a smaller bucket",
+            EXACT - 1
+        ))),
     }
 }
 
@@ -70,7 +73,8 @@ pub(super) fn group(c: &mut Calls<'_>, d: &Group, args: GroupArgs<'_>) -> Result
 
     let experts = c.temp(F32, &[d.local])?;
     c.counting(&experts)?;
-    let (hits, ones, total) = (c.temp(BOOL, &[d.local, pairs])?, c.temp(F32, &[d.local, pairs])?, c.temp(F32, &[d.local])?);
+    let (hits, ones, total) =
+        (c.temp(BOOL, &[d.local, pairs])?, c.temp(F32, &[d.local, pairs])?, c.temp(F32, &[d.local])?);
     c.compare(Order::Eq, &experts.reshape(&[d.local, 1]), &keys.reshape(&[1, pairs]), &hits)?;
     c.copy(&hits, &ones)?;
     c.sum(&ones, 1, &total)?;
@@ -156,7 +160,7 @@ pub(super) fn top(c: &mut Calls<'_>, d: &TopK, args: TopKArgs<'_>) -> Result<()>
 pub(super) fn lookup(c: &mut Calls<'_>, d: &Lookup, args: LookupArgs<'_>) -> Result<()> {
     let (table, ids, x) = (Tensor::of(args.table)?, Tensor::of(args.ids)?, Tensor::of(args.x)?);
     let legal = c.temp(I32, ids.dims())?;
-    c.clamp(&ids, Some(0.0), Some(d.vocab as f32 - 1.0), &legal)?;
+    c.within(&ids, d.vocab, &legal)?;
     let found = c.temp(table.kind(), &[d.rows, d.width])?;
     c.pick(&table, 0, &legal, &found)?;
     let found = c.of_kind(&found, x.kind())?;

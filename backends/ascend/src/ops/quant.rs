@@ -72,7 +72,8 @@ pub(super) fn round_to_grid(c: &mut Calls<'_>, values: &Tensor, kind: QuantKind)
     c.clamp(&power, Some(grid.normal), None, &unit)?;
     // One and a half times 2^23 units of the grid.
     c.muls(&unit, 1.5 * 2f32.powi(23 - grid.fraction), &anchor)?;
-    let (sum, rounded, result) = (c.temp(F32, values.dims())?, c.temp(F32, values.dims())?, c.temp(F32, values.dims())?);
+    let (sum, rounded, result) =
+        (c.temp(F32, values.dims())?, c.temp(F32, values.dims())?, c.temp(F32, values.dims())?);
     c.pair(Pair::Add, &kept, &anchor, &sum)?;
     c.pair(Pair::Sub, &sum, &anchor, &rounded)?;
     c.pair(Pair::Mul, &rounded, &scale, &result)?;
@@ -89,7 +90,8 @@ pub(super) fn qdq(c: &mut Calls<'_>, d: &Qdq, args: QdqArgs<'_>) -> Result<()> {
 
 /// `floor(i / by)` for the places of an axis, as indices.
 fn blocks(c: &mut Calls<'_>, len: usize, by: usize) -> Result<Tensor> {
-    let (places, middle, parts, index) = (c.temp(F32, &[len])?, c.temp(F32, &[len])?, c.temp(F32, &[len])?, c.temp(I32, &[len])?);
+    let (places, middle, parts, index) =
+        (c.temp(F32, &[len])?, c.temp(F32, &[len])?, c.temp(F32, &[len])?, c.temp(I32, &[len])?);
     c.counting(&places)?;
     // From the middle of a place the quotient is far from every border.
     c.adds(&places, 0.5, &middle)?;
@@ -104,7 +106,11 @@ fn codes(c: &mut Calls<'_>, view: &View, [stack, rows, cols]: [usize; 3]) -> Res
     let (bytes, table, per_byte) = match view.dtype {
         DType::F8E4M3 => (Tensor::of(view)?, c.table(Table::F8)?, 1),
         DType::F4E2M1X2 if cols % 2 == 0 => (Tensor::of_packed(view), c.table(Table::F4)?, 2),
-        other => return Err(Error::unsupported(format!("codes of type {other} with {cols} columns: use F8E4M3, or F4E2M1X2 with an even number"))),
+        other => {
+            return Err(Error::unsupported(format!(
+                "codes of type {other} with {cols} columns: use F8E4M3, or F4E2M1X2 with an even number"
+            )));
+        }
     };
     let index = c.dense(&bytes, I32)?;
     let count = index.elements();
@@ -115,7 +121,8 @@ fn codes(c: &mut Calls<'_>, view: &View, [stack, rows, cols]: [usize; 3]) -> Res
 
 /// The numbers of a quantised weight `[.., rows, cols]`, as `[stack, rows, cols]` of the type asked for.
 pub(super) fn expand(c: &mut Calls<'_>, view: &View, to: aclDataType) -> Result<Tensor> {
-    let quant = view.quant.ok_or_else(|| Error::argument("a quantised weight without scales: give them in its view"))?;
+    let quant =
+        view.quant.ok_or_else(|| Error::argument("a quantised weight without scales: give them in its view"))?;
     let dims = view.shape.dims();
     let [rows, cols] = [dims[dims.len() - 2], dims[dims.len() - 1]];
     let stack = view.elements() / (rows * cols);

@@ -123,7 +123,10 @@ mod tests {
 
     #[test]
     fn codes_have_the_values_of_their_formats() {
-        assert_eq!((f8(0x7e), f8(0xfe), f8(0x01), f8(0x08), f8(0x80).is_sign_negative()), (448.0, -448.0, 2f32.powi(-9), 2f32.powi(-6), true));
+        assert_eq!(
+            (f8(0x7e), f8(0xfe), f8(0x01), f8(0x08), f8(0x80).is_sign_negative()),
+            (448.0, -448.0, 2f32.powi(-9), 2f32.powi(-6), true)
+        );
         assert!(f8(0x7f).is_nan() && f8(0xff).is_nan() && e8m0(255).is_nan());
         assert_eq!((e8m0(127), e8m0(0), e8m0(254)), (1.0, 2f32.powi(-127), 2f32.powi(127)));
         assert_eq!(Table::F4.values()[2 * 0x9f..][..2], [-6.0, -0.5]);

@@ -116,6 +116,13 @@ impl Calls<'_> {
         })
     }
 
+    /// Brings 32-bit indices into `0..rows`.
+    pub(crate) fn within(&mut self, index: &Tensor, rows: usize, y: &Tensor) -> Result<()> {
+        let last = i32::try_from(rows).unwrap_or(i32::MAX).saturating_sub(1);
+        // SAFETY: see the module.
+        self.call(|core, h| unsafe { core.aclnnClamp(h.t(index)?, h.word(0)?, h.word(last)?, h.t(y)?) })
+    }
+
     pub(crate) fn softplus(&mut self, x: &Tensor, threshold: f32, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
         self.call(|core, h| unsafe { core.aclnnSoftplus(h.t(x)?, h.s(1.0, x)?, h.s(threshold, x)?, h.t(y)?) })
@@ -169,6 +176,11 @@ impl Calls<'_> {
     pub(crate) fn fill(&mut self, to: &Tensor, value: f32) -> Result<()> {
         // SAFETY: see the module.
         self.call(|core, h| unsafe { core.aclnnInplaceFillScalar(h.t(to)?, h.s(value, to)?) })
+    }
+
+    pub(crate) fn fill_word(&mut self, to: &Tensor, value: i32) -> Result<()> {
+        // SAFETY: see the module.
+        self.call(|core, h| unsafe { core.aclnnInplaceFillScalar(h.t(to)?, h.word(value)?) })
     }
 
     /// 0, 1, 2 ... as f32.

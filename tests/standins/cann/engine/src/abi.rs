@@ -1,6 +1,12 @@
 //! Names, types and signatures of the vendor's interface. The very files from which the backend's calls are made: a signature that differs does not compile.
 //! They hold declarations only; nothing of the backend runs here.
-#![allow(non_camel_case_types, non_snake_case, unused_macros, unused_imports, reason = "the vendor's names; not every declaration is used by a stand-in")]
+#![allow(
+    non_camel_case_types,
+    non_snake_case,
+    unused_macros,
+    unused_imports,
+    reason = "the vendor's names; not every declaration is used by a stand-in"
+)]
 
 #[path = "../../../../../backends/ascend/src/sys/c_type.rs"]
 pub mod c_type;

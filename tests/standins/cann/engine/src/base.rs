@@ -64,11 +64,24 @@ pub unsafe fn aclCreateTensor(
     call("aclCreateTensor", || {
         let dims = sizes(view_dims, view_dims_num, "dimensions")?;
         let strides = match stride.is_null() {
-            true => dims.iter().rev().scan(1, |step, &n| { let now = *step; *step *= n; Some(now) }).collect::<Vec<_>>().into_iter().rev().collect(),
+            true => dims
+                .iter()
+                .rev()
+                .scan(1, |step, &n| {
+                    let now = *step;
+                    *step *= n;
+                    Some(now)
+                })
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect(),
             false => sizes(stride, view_dims_num, "strides")?,
         };
         let storage = sizes(storage_dims, storage_dims_num, "storage dimensions")?.iter().product();
-        let Ok(offset) = usize::try_from(offset) else { return broken("tensor shape", code::NN_PARAM, "a negative offset") };
+        let Ok(offset) = usize::try_from(offset) else {
+            return broken("tensor shape", code::NN_PARAM, "a negative offset");
+        };
         if dims.len() > 8 {
             return broken("tensor shape", code::NN_PARAM, "more than 8 dimensions");
         }
@@ -85,12 +98,30 @@ pub unsafe fn aclCreateScalar(value: *mut c_void, data_type: aclDataType) -> *mu
     // SAFETY: the caller's value has the type that it names.
     let (real, whole) = unsafe {
         match data_type.0 {
-            0 => { let v = value.cast::<f32>().read_unaligned(); (v as f64, v as i64) }
-            11 => { let v = value.cast::<f64>().read_unaligned(); (v, v as i64) }
-            3 => { let v = value.cast::<i32>().read_unaligned(); (v as f64, v as i64) }
-            9 => { let v = value.cast::<i64>().read_unaligned(); (v as f64, v) }
-            12 | 4 => { let v = value.cast::<u8>().read(); (v as f64, v as i64) }
-            2 => { let v = value.cast::<i8>().read(); (v as f64, v as i64) }
+            0 => {
+                let v = value.cast::<f32>().read_unaligned();
+                (v as f64, v as i64)
+            }
+            11 => {
+                let v = value.cast::<f64>().read_unaligned();
+                (v, v as i64)
+            }
+            3 => {
+                let v = value.cast::<i32>().read_unaligned();
+                (v as f64, v as i64)
+            }
+            9 => {
+                let v = value.cast::<i64>().read_unaligned();
+                (v as f64, v)
+            }
+            12 | 4 => {
+                let v = value.cast::<u8>().read();
+                (v as f64, v as i64)
+            }
+            2 => {
+                let v = value.cast::<i8>().read();
+                (v as f64, v as i64)
+            }
             _ => return std::ptr::null_mut(),
         }
     };

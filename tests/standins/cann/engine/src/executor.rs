@@ -66,7 +66,11 @@ pub fn first(operator: &str, args: &[Arg], size: *mut u64, executor: *mut u64) -
     let open = OPEN.get();
     if open != 0 && books().executors.contains_key(&open) {
         OPEN.set(0);
-        return broken("phases", code::NN_PARAM, format!("{operator} was prepared between the two phases of another operator"));
+        return broken(
+            "phases",
+            code::NN_PARAM,
+            format!("{operator} was prepared between the two phases of another operator"),
+        );
     }
     let call = ops::prepare(operator, args)?;
     let workspace = workspace_size();
@@ -91,7 +95,11 @@ pub fn forget(executor: u64) -> Answer {
     }
     match books().executors.remove(&executor) {
         Some(_) => Ok(()),
-        None => broken("executors", code::NN_PARAM, "an executor was destroyed that is not alive: the second phase consumes it"),
+        None => broken(
+            "executors",
+            code::NN_PARAM,
+            "an executor was destroyed that is not alive: the second phase consumes it",
+        ),
     }
 }
 
@@ -114,9 +122,16 @@ pub fn second(operator: &str, workspace: u64, size: u64, executor: u64, stream: 
     if stream.context != kept.context {
         return broken("contexts", code::STREAM_CONTEXT, format!("{operator}: the two phases ran in two contexts"));
     }
-    let dead = { let books = books(); kept.named.iter().any(|tensor| !books.tensors.contains_key(tensor)) };
+    let dead = {
+        let books = books();
+        kept.named.iter().any(|tensor| !books.tensors.contains_key(tensor))
+    };
     if dead {
-        return broken("handles", code::NN_PARAM, format!("{operator}: a tensor was destroyed before the second phase"));
+        return broken(
+            "handles",
+            code::NN_PARAM,
+            format!("{operator}: a tensor was destroyed before the second phase"),
+        );
     }
     let scratch = check_workspace(&kept, workspace, size)?;
     let mut blocks = vec![scratch.clone()];
@@ -133,7 +148,11 @@ fn check_workspace(kept: &Executor, workspace: u64, size: u64) -> Answer<Arc<Blo
         return broken("workspace", code::NN_PARAM, words);
     }
     if workspace == 0 {
-        return broken("workspace", code::NN_NULL, format!("{operator}: a null workspace where {size} bytes are wanted"));
+        return broken(
+            "workspace",
+            code::NN_NULL,
+            format!("{operator}: a null workspace where {size} bytes are wanted"),
+        );
     }
     if workspace % 32 != 0 {
         return broken("workspace", code::NN_PARAM, format!("{operator}: the workspace is not aligned to 32 bytes"));

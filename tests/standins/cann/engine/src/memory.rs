@@ -98,7 +98,8 @@ impl Memory {
         if !pinned && self.used.checked_add(bytes).is_none_or(|used| used > total()) {
             return Err(none());
         }
-        let layout = bytes.checked_add(GUARD).and_then(|all| Layout::from_size_align(all, ALIGN).ok()).ok_or_else(none)?;
+        let layout =
+            bytes.checked_add(GUARD).and_then(|all| Layout::from_size_align(all, ALIGN).ok()).ok_or_else(none)?;
         // SAFETY: the layout has at least the guard's length.
         let data = NonNull::new(unsafe { alloc(layout) }).ok_or_else(none)?;
         // SAFETY: the block has `bytes + GUARD` bytes.
@@ -110,15 +111,8 @@ impl Memory {
         if !pinned {
             self.used += bytes;
         }
-        let block = Block {
-            start,
-            bytes,
-            pinned,
-            pending: AtomicUsize::new(0),
-            freed: AtomicBool::new(false),
-            data,
-            layout,
-        };
+        let block =
+            Block { start, bytes, pinned, pending: AtomicUsize::new(0), freed: AtomicBool::new(false), data, layout };
         self.blocks.insert(start, Arc::new(block));
         Ok(start)
     }
@@ -155,11 +149,17 @@ impl Memory {
             }
         }
         if pending > 0 {
-            return broken("free in use", code::PARAM, format!("{bytes} bytes were freed while {pending} enqueued tasks use them"));
+            return broken(
+                "free in use",
+                code::PARAM,
+                format!("{bytes} bytes were freed while {pending} enqueued tasks use them"),
+            );
         }
         match whole {
             true => Ok(()),
-            false => broken("guard", code::PARAM, format!("something was written past the end of a block of {bytes} bytes")),
+            false => {
+                broken("guard", code::PARAM, format!("something was written past the end of a block of {bytes} bytes"))
+            }
         }
     }
 
@@ -174,8 +174,14 @@ impl Memory {
     pub fn device(&self, at: u64, bytes: usize, what: &str) -> Answer<Arc<Block>> {
         match self.find(at, bytes) {
             Some(block) if !block.pinned => Ok(block),
-            Some(_) => broken("memory kind", code::MEMORY_TYPE, format!("{what}: host memory where the device's is wanted")),
-            None => broken("ranges", code::PARAM, format!("{what}: {bytes} bytes at {at:#x} are not within one live allocation")),
+            Some(_) => {
+                broken("memory kind", code::MEMORY_TYPE, format!("{what}: host memory where the device's is wanted"))
+            }
+            None => broken(
+                "ranges",
+                code::PARAM,
+                format!("{what}: {bytes} bytes at {at:#x} are not within one live allocation"),
+            ),
         }
     }
 

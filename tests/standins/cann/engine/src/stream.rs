@@ -112,7 +112,8 @@ impl Event {
     fn hold(&self, mark: u64) {
         let mut marks = lock(&self.marks);
         while marks.passed < mark && Lost::cause().is_none() {
-            marks = self.passed.wait_timeout(marks, Duration::from_millis(20)).unwrap_or_else(PoisonError::into_inner).0;
+            marks =
+                self.passed.wait_timeout(marks, Duration::from_millis(20)).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -185,7 +186,9 @@ impl Stream {
             return broken("freed memory", code::PARAM, "a graph was launched that names memory which was freed");
         }
         self.counts.0.fetch_add(1, Relaxed);
-        lock(&self.queue).send(task).map_err(|_| Fault { code: code::RESOURCE, text: "the stream has ended".to_owned() })
+        lock(&self.queue)
+            .send(task)
+            .map_err(|_| Fault { code: code::RESOURCE, text: "the stream has ended".to_owned() })
     }
 
     /// Refuses what a capture forbids, and spoils the capture.

@@ -47,7 +47,14 @@ unsafe fn name<'a>(at: *const u8, len: usize) -> &'a str {
     std::str::from_utf8(unsafe { std::slice::from_raw_parts(at, len) }).unwrap_or_default()
 }
 
-unsafe extern "C" fn first(at: *const u8, len: usize, args: *const Arg, count: usize, size: *mut u64, made: *mut u64) -> i32 {
+unsafe extern "C" fn first(
+    at: *const u8,
+    len: usize,
+    args: *const Arg,
+    count: usize,
+    size: *mut u64,
+    made: *mut u64,
+) -> i32 {
     // SAFETY: passed on from the exports.
     let (operator, args) = unsafe { (name(at, len), std::slice::from_raw_parts(args, count)) };
     books::call(&format!("{operator}GetWorkspaceSize"), || executor::first(operator, args, size, made))

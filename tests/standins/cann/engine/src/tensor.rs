@@ -92,11 +92,17 @@ impl Tensor {
             return refuse(code::NN_PARAM, format!("{what}: element type {} is not on {}", self.kind.0, soc::name()));
         }
         if self.addr % 32 != 0 {
-            let words = format!("{what}: the address {:#x} of a tensor is not a multiple of 32 (use the offset)", self.addr);
+            let words =
+                format!("{what}: the address {:#x} of a tensor is not a multiple of 32 (use the offset)", self.addr);
             return broken("tensor alignment", code::NN_PARAM, words);
         }
         if self.offset + self.extent() > self.storage {
-            let words = format!("{what}: offset {} and extent {} leave the {} elements of the storage", self.offset, self.extent(), self.storage);
+            let words = format!(
+                "{what}: offset {} and extent {} leave the {} elements of the storage",
+                self.offset,
+                self.extent(),
+                self.storage
+            );
             return broken("tensor storage", code::NN_PARAM, words);
         }
         let bytes = self.storage * self.bytes();

@@ -43,7 +43,10 @@ fn write_text(to: *mut CChar, text: &str) -> Answer {
 /// Whether the devices are idle, once everything enqueued has run.
 fn all_idle(limit: Option<std::time::Duration>) -> Answer {
     outside_captures("a wait for the device")?;
-    let streams: Vec<_> = { let books = books(); books.streams.values().chain(books.defaults.values()).cloned().collect() };
+    let streams: Vec<_> = {
+        let books = books();
+        books.streams.values().chain(books.defaults.values()).cloned().collect()
+    };
     match streams.iter().all(|stream| stream.wait(limit)) {
         true => Lost::cause().map_or(Ok(()), Err),
         false => refuse(code::STREAM_TIMEOUT, "the wait for the device ran out"),

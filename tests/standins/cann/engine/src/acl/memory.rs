@@ -30,7 +30,11 @@ impl End {
             return Ok(End::Held(books.memory.device(at, bytes, what)?, at));
         }
         if is_device(at) {
-            return broken("memory kind", code::MEMORY_TYPE, format!("{what}: the device's memory where the host's is wanted"));
+            return broken(
+                "memory kind",
+                code::MEMORY_TYPE,
+                format!("{what}: the device's memory where the host's is wanted"),
+            );
         }
         match (books.memory.find(at, bytes), waits) {
             (Some(block), _) => Ok(End::Held(block, at)),
@@ -68,7 +72,14 @@ struct Copy {
 }
 
 impl Copy {
-    fn new(to: *mut c_void, most: usize, from: *const c_void, bytes: usize, kind: aclrtMemcpyKind, waits: bool) -> Answer<Copy> {
+    fn new(
+        to: *mut c_void,
+        most: usize,
+        from: *const c_void,
+        bytes: usize,
+        kind: aclrtMemcpyKind,
+        waits: bool,
+    ) -> Answer<Copy> {
         if most < bytes {
             return broken("ranges", code::PARAM, format!("a copy of {bytes} bytes to a place of {most}"));
         }
@@ -78,14 +89,18 @@ impl Copy {
         let (to, from) = (to as u64, from as u64);
         let (to_device, from_device) = match kind {
             aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_HOST if waits => (false, false),
-            aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_HOST => return refuse(code::UNSUPPORTED, "a stream does not copy within the host"),
+            aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_HOST => {
+                return refuse(code::UNSUPPORTED, "a stream does not copy within the host");
+            }
             aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE => (true, false),
             aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST => (false, true),
             aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_DEVICE => (true, true),
             _ => (is_device(to), is_device(from)),
         };
-        let (to_end, from_end) =
-            (End::new(to, bytes, to_device, waits, "destination of a copy")?, End::new(from, bytes, from_device, waits, "source of a copy")?);
+        let (to_end, from_end) = (
+            End::new(to, bytes, to_device, waits, "destination of a copy")?,
+            End::new(from, bytes, from_device, waits, "source of a copy")?,
+        );
         if to_device == from_device && to < from + bytes as u64 && from < to + bytes as u64 {
             return broken("overlap", code::PARAM, "a copy between ranges that overlap");
         }

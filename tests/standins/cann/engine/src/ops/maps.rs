@@ -45,7 +45,13 @@ fn result(r: &mut Reader<'_>, a: &Held, b: &Held) -> Answer<Held> {
     Ok(y)
 }
 
-fn zip(a: Held, b: Held, y: Held, reals: impl Fn(f32, f32) -> f32 + Send + Sync + 'static, wholes: impl Fn(i64, i64) -> i64 + Send + Sync + 'static) -> Action {
+fn zip(
+    a: Held,
+    b: Held,
+    y: Held,
+    reals: impl Fn(f32, f32) -> f32 + Send + Sync + 'static,
+    wholes: impl Fn(i64, i64) -> i64 + Send + Sync + 'static,
+) -> Action {
     Box::new(move || {
         let dims = y.dims();
         if is_float(a.tensor.kind) {
@@ -66,7 +72,11 @@ pub(super) fn arith(r: &mut Reader<'_>, reals: Reals, wholes: Wholes) -> Answer<
     Ok(zip(a, b, y, reals, wholes))
 }
 
-pub(super) fn scaled(r: &mut Reader<'_>, reals: fn(f32, f32, f32) -> f32, wholes: fn(i64, i64, i64) -> i64) -> Answer<Action> {
+pub(super) fn scaled(
+    r: &mut Reader<'_>,
+    reals: fn(f32, f32, f32) -> f32,
+    wholes: fn(i64, i64, i64) -> i64,
+) -> Answer<Action> {
     let (a, b) = operands(r)?;
     let alpha = r.scalar()?;
     let y = result(r, &a, &b)?;
@@ -81,7 +91,12 @@ fn fits(r: &Reader<'_>, x: &Held, kind: i32) -> Answer {
     r.want(kind == wanted, format!("a scalar of type {kind} for a tensor of type {}", x.kind()))
 }
 
-pub(super) fn with_scalar(r: &mut Reader<'_>, alpha: bool, reals: fn(f32, f32, f32) -> f32, wholes: fn(i64, i64, i64) -> i64) -> Answer<Action> {
+pub(super) fn with_scalar(
+    r: &mut Reader<'_>,
+    alpha: bool,
+    reals: fn(f32, f32, f32) -> f32,
+    wholes: fn(i64, i64, i64) -> i64,
+) -> Answer<Action> {
     let (x, other) = (r.input()?, r.scalar()?);
     let factor = if alpha { Some(r.scalar()?) } else { None };
     let y = r.output()?;
@@ -102,7 +117,15 @@ pub(super) fn clamp(r: &mut Reader<'_>) -> Answer<Action> {
     }
     let (from, to) = (low.map_or(f32::NEG_INFINITY, |b| b.real as f32), high.map_or(f32::INFINITY, |b| b.real as f32));
     let (first, last) = (low.map_or(i64::MIN, |b| b.whole), high.map_or(i64::MAX, |b| b.whole));
-    let real = move |p: f32, _: f32| if p < from { from } else if p > to { to } else { p };
+    let real = move |p: f32, _: f32| {
+        if p < from {
+            from
+        } else if p > to {
+            to
+        } else {
+            p
+        }
+    };
     Ok(zip(x.clone(), x, y, real, move |p, _| p.max(first).min(last)))
 }
 
@@ -114,7 +137,13 @@ pub(super) fn bitwise_and(r: &mut Reader<'_>) -> Answer<Action> {
     Ok(zip(x.clone(), x, y, |p, _| p, move |p, _| p & mask.whole))
 }
 
-fn truth(a: Held, b: Held, y: Held, reals: impl Fn(f32, f32) -> bool + Send + Sync + 'static, wholes: impl Fn(i64, i64) -> bool + Send + Sync + 'static) -> Action {
+fn truth(
+    a: Held,
+    b: Held,
+    y: Held,
+    reals: impl Fn(f32, f32) -> bool + Send + Sync + 'static,
+    wholes: impl Fn(i64, i64) -> bool + Send + Sync + 'static,
+) -> Action {
     Box::new(move || {
         let dims = y.dims();
         let found: Vec<i64> = if is_float(a.tensor.kind) {
@@ -134,7 +163,11 @@ pub(super) fn compare(r: &mut Reader<'_>, reals: fn(f32, f32) -> bool, wholes: f
     Ok(truth(a, b, y, reals, wholes))
 }
 
-pub(super) fn compare_scalar(r: &mut Reader<'_>, reals: fn(f32, f32) -> bool, wholes: fn(i64, i64) -> bool) -> Answer<Action> {
+pub(super) fn compare_scalar(
+    r: &mut Reader<'_>,
+    reals: fn(f32, f32) -> bool,
+    wholes: fn(i64, i64) -> bool,
+) -> Answer<Action> {
     let (x, other, y) = (r.input()?, r.scalar()?, r.output()?);
     fits(r, &x, other.kind.0)?;
     r.want(y.kind() == BOOL && x.dims() == y.dims(), "the result is no truth value of the same shape")?;
@@ -158,7 +191,8 @@ pub(super) fn select(r: &mut Reader<'_>) -> Answer<Action> {
     Ok(Box::new(move || {
         let dims = y.dims();
         let (p, q) = (p.bits_as(dims), q.bits_as(dims));
-        let chosen = mask.ints_as(dims).into_iter().zip(p.into_iter().zip(q)).map(|(m, (p, q))| if m != 0 { p } else { q });
+        let chosen =
+            mask.ints_as(dims).into_iter().zip(p.into_iter().zip(q)).map(|(m, (p, q))| if m != 0 { p } else { q });
         y.put_bits(&chosen.collect::<Vec<_>>());
         Ok(())
     }))

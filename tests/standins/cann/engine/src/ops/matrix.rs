@@ -24,7 +24,11 @@ fn keeps_types(r: &mut Reader<'_>) -> Answer {
     let kind = r.whole()?;
     match kind {
         0 => Ok(()),
-        _ => broken("precision", code::NN_PARAM, format!("{}: cubeMathType {kind} computes in another type than the tensors'", r.operator)),
+        _ => broken(
+            "precision",
+            code::NN_PARAM,
+            format!("{}: cubeMathType {kind} computes in another type than the tensors'", r.operator),
+        ),
     }
 }
 
@@ -89,7 +93,11 @@ pub(super) fn grouped(r: &mut Reader<'_>) -> Answer<Action> {
         for (count, b) in counts.ints().into_iter().zip(b.chunks(k * n)) {
             let count = count as usize;
             if from + count > rows {
-                return broken("index", code::AICORE, format!("groups of {} rows or more in a matrix of {rows}", from + count));
+                return broken(
+                    "index",
+                    code::AICORE,
+                    format!("groups of {} rows or more in a matrix of {rows}", from + count),
+                );
             }
             let part = product(&a[from * k..(from + count) * k], b, [count, k, n]);
             out[from * n..(from + count) * n].copy_from_slice(&part);

@@ -13,7 +13,9 @@ use crate::executor::Arg;
 use crate::fault::{Answer, code, refuse};
 use crate::tensor::Tensor;
 pub(crate) use data::Held;
-use maps::{arith, bitwise_and, clamp, compare, compare_scalar, logical_and, scaled, select, softplus, unary, with_scalar};
+use maps::{
+    arith, bitwise_and, clamp, compare, compare_scalar, logical_and, scaled, select, softplus, unary, with_scalar,
+};
 use reader::Reader;
 
 /// A checked call.

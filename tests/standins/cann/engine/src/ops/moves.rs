@@ -26,7 +26,10 @@ pub(super) fn cast(r: &mut Reader<'_>) -> Answer<Action> {
 
 pub(super) fn inplace_copy(r: &mut Reader<'_>) -> Answer<Action> {
     let (to, from) = (r.update()?, r.input()?);
-    r.want(broadcast(to.dims(), from.dims()).as_deref() == Some(to.dims()), "the source does not broadcast to the destination")?;
+    r.want(
+        broadcast(to.dims(), from.dims()).as_deref() == Some(to.dims()),
+        "the source does not broadcast to the destination",
+    )?;
     Ok(copy(from, to))
 }
 
@@ -80,7 +83,12 @@ pub(super) fn gather(r: &mut Reader<'_>) -> Answer<Action> {
     Ok(Box::new(move || {
         let (width, count) = (x.dims()[1], index.dims()[1]);
         let from = x.bits();
-        let out: Answer<Vec<u64>> = index.ints().iter().enumerate().map(|(i, &at)| Ok(from[i / count * width + within(&operator, at, width)?])).collect();
+        let out: Answer<Vec<u64>> = index
+            .ints()
+            .iter()
+            .enumerate()
+            .map(|(i, &at)| Ok(from[i / count * width + within(&operator, at, width)?]))
+            .collect();
         y.put_bits(&out?);
         Ok(())
     }))

@@ -8,7 +8,19 @@ use std::cmp::Ordering;
 /// Keys that order as the elements do.
 fn keys(x: &Held) -> Vec<f64> {
     match is_float(x.tensor.kind) {
-        true => x.floats().into_iter().map(|v| if v.is_nan() { f64::INFINITY } else if v == f32::INFINITY { f64::MAX } else { v as f64 }).collect(),
+        true => x
+            .floats()
+            .into_iter()
+            .map(|v| {
+                if v.is_nan() {
+                    f64::INFINITY
+                } else if v == f32::INFINITY {
+                    f64::MAX
+                } else {
+                    v as f64
+                }
+            })
+            .collect(),
         false => x.ints().into_iter().map(|v| v as f64).collect(),
     }
 }

@@ -55,7 +55,10 @@ impl<'a> Reader<'a> {
     fn next(&mut self, wanted: u32) -> Answer<u64> {
         match self.args.next() {
             Some(arg) if arg.kind == wanted => Ok(arg.bits),
-            other => refuse(code::NN_INNER, format!("{}: the table has {other:?} where {wanted} was expected", self.operator)),
+            other => refuse(
+                code::NN_INNER,
+                format!("{}: the table has {other:?} where {wanted} was expected", self.operator),
+            ),
         }
     }
 
@@ -181,7 +184,11 @@ impl<'a> Reader<'a> {
         for (i, one) in written.iter().enumerate() {
             let later = &written[i + 1..];
             if self.reads.iter().chain(later.iter().copied()).any(|other| meet(one, other)) {
-                return broken("aliasing", code::NN_PARAM, format!("{}: an output overlaps another tensor", self.operator));
+                return broken(
+                    "aliasing",
+                    code::NN_PARAM,
+                    format!("{}: an output overlaps another tensor", self.operator),
+                );
             }
         }
         if written.iter().any(|tensor| repeats(tensor)) {

@@ -56,7 +56,11 @@ pub(super) fn largest(r: &mut Reader<'_>) -> Answer<Action> {
     reduced(r, &x, &y, axis, keep)?;
     Ok(Box::new(move || {
         let (cut, values) = (cut(x.dims(), axis), x.floats());
-        let best = |row| (0..cut[1]).map(|i| values[at(cut, row, i)]).fold(f32::NEG_INFINITY, |a, b| if b.is_nan() || b > a { b } else { a });
+        let best = |row| {
+            (0..cut[1])
+                .map(|i| values[at(cut, row, i)])
+                .fold(f32::NEG_INFINITY, |a, b| if b.is_nan() || b > a { b } else { a })
+        };
         y.put_floats(&(0..cut[0] * cut[2]).map(best).collect::<Vec<_>>());
         Ok(())
     }))

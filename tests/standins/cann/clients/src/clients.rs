@@ -1,0 +1,427 @@
+//! The clients: each breaks one rule, and is otherwise as it should be.
+
+use crate::rig::{BYTES, N, Prepared, Rig};
+use fake_cann::abi::{constants::*, types::*};
+use std::ffi::c_void;
+use std::ptr::{null, null_mut};
+
+/// How a client must end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caught {
+    /// The log names this rule.
+    Rule(&'static str),
+    /// The process dies of a memory access.
+    Fault,
+    /// No rule is broken.
+    Not,
+}
+
+use Caught::{Fault, Not, Rule};
+
+/// A client: its name, how it must end, what it does.
+pub type Client = (&'static str, Caught, fn(&Rig));
+
+const H2D: aclrtMemcpyKind = aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE;
+const D2D: aclrtMemcpyKind = aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_DEVICE;
+
+fn event(r: &Rig, flags: u32) -> aclrtEvent {
+    let mut event = aclrtEvent::NULL;
+    // SAFETY: a place to write to.
+    unsafe { (r.cann.acl.aclrtCreateEventExWithFlag)(&mut event, flags) };
+    event
+}
+
+fn right(r: &Rig) {
+    let (prepared, tensors, memory) = r.prepared();
+    let (code, workspace) = r.launch_well(prepared);
+    let ended = r.sync();
+    assert_eq!((code, ended), (0, 0));
+    // SAFETY: made above, given back once.
+    unsafe {
+        tensors.iter().for_each(|&t| _ = (r.cann.base.aclDestroyTensor)(t));
+        (r.cann.acl.aclrtDestroyStream)(r.stream);
+    }
+    memory.iter().chain([&workspace]).for_each(|&at| _ = r.free(at));
+    // SAFETY: nothing is left.
+    unsafe { (r.cann.acl.aclrtResetDevice)(0) };
+}
+
+fn twice_ready(r: &Rig) {
+    // SAFETY: a second start is answered, not refused.
+    assert_eq!(unsafe { (r.cann.acl.aclInit)(null()) }, 100_002);
+}
+
+fn after_the_end(r: &Rig) {
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclFinalize)() };
+    r.memory(BYTES);
+}
+
+fn without_context(r: &Rig) {
+    std::thread::scope(|scope| _ = scope.spawn(|| r.memory(BYTES).is_null()).join());
+}
+
+fn forced_reset(r: &Rig) {
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtResetDeviceForce)(0) };
+}
+
+fn foreign_context(r: &Rig) {
+    let mut context = aclrtContext::NULL;
+    // SAFETY: a place to write to; it is current from here on.
+    unsafe { (r.cann.acl.aclrtCreateContext)(&mut context, 0) };
+    r.sync();
+}
+
+fn dead_stream(r: &Rig) {
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtDestroyStream)(r.stream) };
+    r.sync();
+}
+
+fn reads_the_device(r: &Rig) {
+    let at = r.memory(BYTES);
+    // SAFETY: what is tried: no host may.
+    std::process::exit(unsafe { at.cast::<u8>().read_volatile() } as i32 & 1);
+}
+
+fn nothing_allocated(r: &Rig) {
+    r.memory(0);
+}
+
+fn freed_in_use(r: &Rig) {
+    let at = r.memory(BYTES);
+    r.busy();
+    r.fill(at);
+    r.free(at);
+}
+
+fn workspace_freed_in_use(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    r.busy();
+    let (_, workspace) = r.launch_well(prepared);
+    r.free(workspace);
+}
+
+fn freed_twice(r: &Rig) {
+    let at = r.memory(BYTES);
+    r.free(at);
+    r.free(at);
+}
+
+fn freed_inside(r: &Rig) {
+    r.free(r.memory(BYTES).wrapping_byte_add(64));
+}
+
+fn freed_null(r: &Rig) {
+    r.free(null_mut());
+}
+
+fn small_destination(r: &Rig) {
+    r.copy(r.memory(BYTES), BYTES - 1, r.memory(BYTES), BYTES, D2D);
+}
+
+fn past_the_end(r: &Rig) {
+    r.copy(r.memory(BYTES), BYTES + 4, r.memory(2 * BYTES), BYTES + 4, D2D);
+}
+
+fn overlapping_copy(r: &Rig) {
+    let at = r.memory(2 * BYTES);
+    r.copy(at.wrapping_byte_add(64), BYTES, at, BYTES, D2D);
+}
+
+fn wrong_direction(r: &Rig) {
+    r.copy(r.memory(BYTES), BYTES, r.memory(BYTES), BYTES, H2D);
+}
+
+fn pageable(r: &Rig) {
+    let host = [0u8; BYTES];
+    r.copy(r.memory(BYTES), BYTES, host.as_ptr().cast(), BYTES, H2D);
+}
+
+fn woven_phases(r: &Rig) {
+    r.prepared();
+    r.prepared();
+}
+
+fn executor_twice(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    let (_, workspace) = r.launch_well(prepared);
+    r.launch(prepared, workspace, prepared.size);
+}
+
+fn executor_after_refusal(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    r.launch(prepared, null_mut(), prepared.size);
+    // SAFETY: what is tried: the refusal has consumed it.
+    unsafe { (r.cann.base.aclDestroyAclOpExecutor)(prepared.executor) };
+}
+
+fn phases_on_two_threads(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    let at = prepared.executor as usize;
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || {
+            // SAFETY: what is tried.
+            unsafe { (r.cann.acl.aclrtSetDevice)(0) };
+            r.launch_well(Prepared { size: prepared.size, executor: at as *mut aclOpExecutor }).0
+        });
+        _ = second.join();
+    });
+}
+
+fn executor_left(r: &Rig) {
+    r.prepared();
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtResetDevice)(0) };
+}
+
+fn small_workspace(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    r.launch(prepared, r.memory(4096), prepared.size - 1);
+}
+
+fn no_workspace(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    r.launch(prepared, null_mut(), prepared.size);
+}
+
+fn workspace_in_a_tensor(r: &Rig) {
+    let memory = r.memory(1 << 16);
+    let x = r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT);
+    let y = r.tensor_of(memory, aclDataType::ACL_FLOAT, 1 << 13, 0);
+    if let Ok(prepared) = r.exp(y, r.tensor_of(r.memory(1 << 15), aclDataType::ACL_FLOAT, 1 << 13, 0)) {
+        r.launch(prepared, memory, prepared.size);
+    }
+    let _ = x;
+}
+
+fn workspace_not_alive(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    let at = r.memory(1 << 16);
+    r.free(at);
+    r.launch(prepared, at, prepared.size);
+}
+
+fn tensor_destroyed_early(r: &Rig) {
+    let (prepared, tensors, _) = r.prepared();
+    // SAFETY: what is tried.
+    unsafe { (r.cann.base.aclDestroyTensor)(tensors[0]) };
+    r.launch_well(prepared);
+}
+
+fn destroyed_with_its_list(r: &Rig) {
+    let tensor: *const aclTensor = r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT);
+    // SAFETY: what is tried: the list owns the tensor.
+    unsafe {
+        let list = (r.cann.base.aclCreateTensorList)(&tensor, 1);
+        (r.cann.base.aclDestroyTensorList)(list);
+        (r.cann.base.aclDestroyTensor)(tensor);
+    }
+}
+
+fn tensor_too_long(r: &Rig) {
+    let x = r.tensor_of(r.memory(BYTES), aclDataType::ACL_FLOAT, N as i64 + 1, 0);
+    _ = r.exp(x, r.tensor_of(r.memory(2 * BYTES), aclDataType::ACL_FLOAT, N as i64 + 1, 0));
+}
+
+fn crooked_address(r: &Rig) {
+    let x = r.tensor(r.memory(2 * BYTES).wrapping_byte_add(4), aclDataType::ACL_FLOAT);
+    _ = r.exp(x, r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT));
+}
+
+fn negative_dimension(r: &Rig) {
+    r.tensor_of(r.memory(BYTES), aclDataType::ACL_FLOAT, -1, 0);
+}
+
+fn output_is_input(r: &Rig) {
+    let at = r.memory(BYTES);
+    _ = r.exp(r.tensor(at, aclDataType::ACL_FLOAT), r.tensor(at, aclDataType::ACL_FLOAT));
+}
+
+fn missing_type(r: &Rig) {
+    let kind = aclDataType::ACL_FLOAT8_E4M3FN;
+    let refused = r.exp(r.tensor(r.memory(BYTES), kind), r.tensor(r.memory(BYTES), kind));
+    assert_eq!(refused.err(), Some(161_002));
+}
+
+fn graph_of_freed_memory(r: &Rig) {
+    let at = r.memory(BYTES);
+    r.capture();
+    r.fill(at);
+    let (_, graph) = r.captured();
+    r.free(at);
+    r.replay(graph);
+}
+
+fn wait_in_capture(r: &Rig) {
+    r.capture();
+    r.sync();
+}
+
+fn copy_that_waits_in_capture(r: &Rig) {
+    let (to, host) = (r.memory(BYTES), [0u8; BYTES]);
+    r.capture();
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtMemcpy)(to, BYTES, host.as_ptr().cast::<c_void>(), BYTES, H2D) };
+}
+
+fn capture_ends_elsewhere(r: &Rig) {
+    r.capture();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            // SAFETY: what is tried.
+            unsafe { (r.cann.acl.aclrtSetDevice)(0) };
+            r.captured().0
+        });
+        _ = other.join();
+    });
+}
+
+fn default_stream_captured(r: &Rig) {
+    let mode = aclmdlRICaptureMode::ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL;
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclmdlRICaptureBegin)(aclrtStream::NULL, mode) };
+}
+
+fn capture_waits_for_outside(r: &Rig) {
+    let event = event(r, ACL_EVENT_SYNC);
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtRecordEvent)(event, r.stream) };
+    r.capture();
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtStreamWaitEvent)(r.stream, event) };
+}
+
+fn event_without_sync(r: &Rig) {
+    let event = event(r, ACL_EVENT_TIME_LINE);
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtStreamWaitEvent)(r.stream, event) };
+}
+
+fn failure_mode_twice(r: &Rig) {
+    // SAFETY: what is tried.
+    unsafe {
+        (r.cann.acl.aclrtSetStreamFailureMode)(r.stream, ACL_STOP_ON_FAILURE);
+        (r.cann.acl.aclrtSetStreamFailureMode)(r.stream, ACL_STOP_ON_FAILURE);
+    }
+}
+
+fn busy_stream_destroyed(r: &Rig) {
+    r.busy();
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtDestroyStream)(r.stream) };
+}
+
+fn running_graph_destroyed(r: &Rig) {
+    let at = r.memory(BYTES);
+    r.capture();
+    r.busy();
+    r.fill(at);
+    let (_, graph) = r.captured();
+    r.replay(graph);
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclmdlRIDestroy)(graph) };
+}
+
+fn stream_left(r: &Rig) {
+    // SAFETY: what is tried.
+    unsafe { (r.cann.acl.aclrtResetDevice)(0) };
+}
+
+fn index_outside(r: &Rig) {
+    let (x, at) = (r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT), r.memory(BYTES));
+    // SAFETY: a fill that waits: every index is 0x01010101.
+    unsafe { (r.cann.acl.aclrtMemset)(at, BYTES, 1, BYTES) };
+    let (index, y) = (r.tensor(at, aclDataType::ACL_INT32), r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT));
+    let (mut size, mut executor) = (0, null_mut());
+    // SAFETY: two places to write to; the second phase as it should be.
+    unsafe {
+        (r.cann.ops.aclnnIndexSelectGetWorkspaceSize)(x, 0, index, y, &mut size, &mut executor);
+        (r.cann.ops.aclnnIndexSelect)(r.memory(size as usize), size, executor, r.stream);
+    }
+    r.sync();
+}
+
+fn reduced_precision(r: &Rig) {
+    let matrix = || {
+        let (dims, at) = ([8i64, 8], r.memory(BYTES));
+        let format = aclFormat::ACL_FORMAT_ND;
+        // SAFETY: arrays of two elements.
+        unsafe {
+            (r.cann.base.aclCreateTensor)(
+                dims.as_ptr(),
+                2,
+                aclDataType::ACL_FLOAT,
+                null(),
+                0,
+                format,
+                dims.as_ptr(),
+                2,
+                at,
+            )
+        }
+    };
+    let (mut size, mut executor) = (0, null_mut());
+    // SAFETY: two places to write to.
+    unsafe { (r.cann.ops.aclnnMmGetWorkspaceSize)(matrix(), matrix(), matrix(), 1, &mut size, &mut executor) };
+}
+
+fn null_places(r: &Rig) {
+    let x = r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT);
+    // SAFETY: what is tried.
+    unsafe { (r.cann.ops.aclnnExpGetWorkspaceSize)(x, x, null_mut(), null_mut()) };
+}
+
+/// All of them. The first two are right: they must not be caught.
+pub const ALL: &[Client] = &[
+    ("a right client", Not, right),
+    ("started twice", Not, twice_ready),
+    ("a call after the end", Rule("init"), after_the_end),
+    ("a thread without a context", Rule("contexts"), without_context),
+    ("a stream of another context", Rule("contexts"), foreign_context),
+    ("a forced reset", Rule("devices"), forced_reset),
+    ("a destroyed stream", Rule("handles"), dead_stream),
+    ("the host reads device memory", Fault, reads_the_device),
+    ("0 bytes allocated", Rule("sizes"), nothing_allocated),
+    ("memory freed while a task uses it", Rule("free in use"), freed_in_use),
+    ("workspace freed while a task uses it", Rule("free in use"), workspace_freed_in_use),
+    ("memory freed twice", Rule("free"), freed_twice),
+    ("memory freed from its middle", Rule("free"), freed_inside),
+    ("null freed", Rule("free"), freed_null),
+    ("a copy larger than its destination", Rule("ranges"), small_destination),
+    ("a copy past the end", Rule("ranges"), past_the_end),
+    ("a copy onto itself", Rule("overlap"), overlapping_copy),
+    ("a copy in the wrong direction", Rule("memory kind"), wrong_direction),
+    ("an asynchronous copy of pageable memory", Rule("pageable"), pageable),
+    ("an operator prepared between another's phases", Rule("phases"), woven_phases),
+    ("an executor used twice", Rule("executors"), executor_twice),
+    ("an executor destroyed after the second phase refused", Rule("executors"), executor_after_refusal),
+    ("phases on two threads", Rule("executors"), phases_on_two_threads),
+    ("an executor left over", Rule("leaks"), executor_left),
+    ("another size of workspace", Rule("workspace"), small_workspace),
+    ("no workspace", Rule("workspace"), no_workspace),
+    ("a workspace within a tensor", Rule("workspace"), workspace_in_a_tensor),
+    ("a workspace that was freed", Rule("ranges"), workspace_not_alive),
+    ("a tensor destroyed between the phases", Rule("handles"), tensor_destroyed_early),
+    ("a tensor destroyed after its list", Rule("handles"), destroyed_with_its_list),
+    ("a tensor longer than its memory", Rule("ranges"), tensor_too_long),
+    ("a tensor at a crooked address", Rule("tensor alignment"), crooked_address),
+    ("a tensor of negative length", Rule("tensor shape"), negative_dimension),
+    ("an output that is an input", Rule("aliasing"), output_is_input),
+    ("an element type that the chip lacks", Not, missing_type),
+    ("a graph of freed memory", Rule("freed memory"), graph_of_freed_memory),
+    ("a wait within a capture", Rule("capture"), wait_in_capture),
+    ("a copy that waits within a capture", Rule("capture"), copy_that_waits_in_capture),
+    ("a capture ended by another thread", Rule("capture"), capture_ends_elsewhere),
+    ("a capture of the default stream", Rule("capture"), default_stream_captured),
+    ("a capture that waits for work outside", Rule("capture"), capture_waits_for_outside),
+    ("a wait for an event without SYNC", Rule("event flags"), event_without_sync),
+    ("the failure mode set twice", Rule("failure mode"), failure_mode_twice),
+    ("a busy stream destroyed", Rule("stream in use"), busy_stream_destroyed),
+    ("a running graph destroyed", Rule("graph in use"), running_graph_destroyed),
+    ("a stream left over", Rule("leaks"), stream_left),
+    ("an index outside", Rule("index"), index_outside),
+    ("a product in reduced precision", Rule("precision"), reduced_precision),
+    ("no place for a result", Rule("null"), null_places),
+];
