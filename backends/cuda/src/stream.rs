@@ -164,16 +164,6 @@ impl Queue<'_> {
         // SAFETY: passed on from the caller.
         self.context.check(unsafe { cu::cuMemsetD8Async(at.0, byte, bytes, self.stream) }, "cuMemsetD8Async")
     }
-
-    /// The raw stream, for the vendor's libraries.
-    pub(crate) fn stream(&self) -> CUstream {
-        self.stream
-    }
-
-    /// The context.
-    pub(crate) fn context(&self) -> &Context {
-        self.context
-    }
 }
 
 impl Stream for CudaStream {

@@ -44,48 +44,140 @@ fn sizes() -> impl Strategy<Value = Sizes> {
     let act = prop_oneof![Just(DType::F32), Just(DType::BF16)];
     let a_quant = prop_oneof![Just(ActQuant::None), Just(ActQuant::F8G128)];
     (1usize..5000, 1usize..64, 1usize..60, 1usize..130, act, weights, 1usize..1_048_576, a_quant).prop_map(
-        |(rows, seqs, width, heads, act, weight, context, a_quant)| Sizes { rows, seqs: seqs.min(rows), width: 128 * width, heads, act, weight, context, a_quant },
+        |(rows, seqs, width, heads, act, weight, context, a_quant)| Sizes {
+            rows,
+            seqs: seqs.min(rows),
+            width: 128 * width,
+            heads,
+            act,
+            weight,
+            context,
+            a_quant,
+        },
     )
 }
 
 /// Operators of those sizes.
 fn ops(s: &Sizes) -> Vec<Op> {
-    let (rows, width, act, weight, a_quant, seqs, heads) = (s.rows, s.width, s.act, s.weight, s.a_quant, s.seqs, s.heads);
+    let (rows, width, act, weight, a_quant, seqs, heads) =
+        (s.rows, s.width, s.act, s.weight, s.a_quant, s.seqs, s.heads);
     let (f32, bf16, rotary, positions, eps) = (DType::F32, DType::BF16, 64, 1 << 20, 1e-6);
     let table = s.context.div_ceil(256);
     let pages = PageSpace { pages: 2 + table, entries: 64, table };
     let format = RowFormat::Plain(act);
     let limit = 10.0;
     let sparse = |entries| Sparse {
-        rows, seqs, heads, head: 512, rotary, positions, window: 128, scale: 0.1, entries, ratio: 4, pages, ring: 144, slots: 66, format, inverse: true, act,
+        rows,
+        seqs,
+        heads,
+        head: 512,
+        rotary,
+        positions,
+        window: 128,
+        scale: 0.1,
+        entries,
+        ratio: 4,
+        pages,
+        ring: 144,
+        slots: 66,
+        format,
+        inverse: true,
+        act,
     };
     let update = Update {
-        rows, seqs, closings: rows / 4 + seqs, ratio: 4, overlap: true, width: 512, rotary, positions, ring: 16, slots: 66, eps, hadamard: false,
-        quant: RowQuant::None, pages, format, weight: f32, act,
+        rows,
+        seqs,
+        closings: rows / 4 + seqs,
+        ratio: 4,
+        overlap: true,
+        width: 512,
+        rotary,
+        positions,
+        ring: 16,
+        slots: 66,
+        eps,
+        hadamard: false,
+        quant: RowQuant::None,
+        pages,
+        format,
+        weight: f32,
+        act,
     };
     vec![
         Rms { rows, heads, width, eps, weight: Some(f32), input: act, output: act }.into(),
-        Linear { rows, inner: width, outer: 33 * heads, input: act, weight, a_quant, output: act, accumulate: false }.into(),
-        Batched { batch: heads, m: rows, inner: width, n: 64, transpose_a: false, transpose_b: true, input: act, output: act, alpha: 1.0, accumulate: false }.into(),
+        Linear { rows, inner: width, outer: 33 * heads, input: act, weight, a_quant, output: act, accumulate: false }
+            .into(),
+        Batched {
+            batch: heads,
+            m: rows,
+            inner: width,
+            n: 64,
+            transpose_a: false,
+            transpose_b: true,
+            input: act,
+            output: act,
+            alpha: 1.0,
+            accumulate: false,
+        }
+        .into(),
         Grouped { rows, groups: 4, inner: width, outer: 2 * heads, input: act, weight, output: act }.into(),
-        Experts { rows, width, inter: 128, choices: 2, first: 0, local: 4, w13: weight, w2: weight, limit, a_quant, act, accumulate: true }.into(),
+        Experts {
+            rows,
+            width,
+            inter: 128,
+            choices: 2,
+            first: 0,
+            local: 4,
+            w13: weight,
+            w2: weight,
+            limit,
+            a_quant,
+            act,
+            accumulate: true,
+        }
+        .into(),
         Mlp { rows, width, inter: 128, w13: weight, w2: weight, limit, a_quant, act }.into(),
-        Route { rows, width, experts: 256, choices: 6, routing: Routing::Scored, scale: 1.5, gate: bf16, act, with_logits: false }.into(),
+        Route {
+            rows,
+            width,
+            experts: 256,
+            choices: 6,
+            routing: Routing::Scored,
+            scale: 1.5,
+            gate: bf16,
+            act,
+            with_logits: false,
+        }
+        .into(),
         Group { rows, choices: 6, first: 0, local: 256 }.into(),
         Swiglu { rows, inter: width, limit, weighted: true, input: act, output: act }.into(),
         Pre { rows, streams: 4, width, iters: 20, eps, hc_eps: eps, norm: Some(f32), act }.into(),
         Post { rows, streams: 4, width, act }.into(),
         Head { rows, wanted: seqs, streams: 4, width, eps, hc_eps: eps, norm: Some(f32), act }.into(),
-        Latent { rows, q_lora: width, head: 512, rotary, positions, eps, quant: RowQuant::None, weight: f32, act }.into(),
+        Latent { rows, q_lora: width, head: 512, rotary, positions, eps, quant: RowQuant::None, weight: f32, act }
+            .into(),
         Query { rows, heads, head: 512, rotary, positions, eps, act }.into(),
         sparse(Entries::None).into(),
         sparse(Entries::Listed(pages.capacity().min(512))).into(),
         sparse(Entries::All).into(),
-        Select { rows, seqs, heads: 64, width: 128, rotary, keep: pages.capacity().min(512), ratio: 4, pages, format, act, with_scores: false }.into(),
+        Select {
+            rows,
+            seqs,
+            heads: 64,
+            width: 128,
+            rotary,
+            keep: pages.capacity().min(512),
+            ratio: 4,
+            pages,
+            format,
+            act,
+            with_scores: false,
+        }
+        .into(),
         update.into(),
         Lookup { rows, vocab: 1000, width, copies: 4, table: bf16, act }.into(),
         Qdq { rows, heads, width, group: 128, kind: QuantKind::F8E4M3, dtype: act }.into(),
-        TopK { rows: seqs, width: 129_280, k: 1024, largest: true, sorted: true }.into(),
+        TopK { rows: seqs, width: 129_280, keep: 1024, largest: true, sorted: true }.into(),
         Copy { shape: [rows, heads, width].into(), input: act, output: f32 }.into(),
         Fill { shape: [rows, width].into(), value: 1.0, dtype: act }.into(),
         Gather { rows: 1000, width, count: rows, dtype: act, trusted: false }.into(),
@@ -106,7 +198,8 @@ fn view(arg: &omnihal::op::ArgType, offset: usize, gap: usize) -> View {
     if arg.name == "lat" || arg.name == "q" {
         view.strides[0] += gap;
     }
-    if let (WeightFormat::Blocked { scale, block, .. }, Some(shape)) = (arg.format, arg.format.scale_shape(&arg.shape)) {
+    if let (WeightFormat::Blocked { scale, block, .. }, Some(shape)) = (arg.format, arg.format.scale_shape(&arg.shape))
+    {
         view.quant = Some(Quant { mem, dtype: scale, block, shape });
     }
     view
@@ -130,7 +223,11 @@ fn every_launch_stays_within_the_drivers_limits() {
     let driver = StandIn::stage(&families);
     let device = driver.open();
     let stream = device.stream().unwrap();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     runner
         .run(&(sizes(), 0usize..9, 0usize..9), |(sizes, offset, gap)| {
             for op in ops(&sizes).iter().filter(|op| op.check().is_ok()) {

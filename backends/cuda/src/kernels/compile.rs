@@ -91,6 +91,7 @@ impl Compiler {
                         "-O2",
                         "-fPIC",
                         "-shared",
+                        "-fno-strict-aliasing",
                         "-fno-gnu-unique",
                         "-fvisibility-inlines-hidden",
                         "-ffp-contract=off",

@@ -246,7 +246,11 @@ impl Report<'_> {
             self.model, self.backend, self.device, self.act, self.precision, self.threads, self.load_seconds
         );
         out += &rate("prefill", self.prefill_tokens_per_second, String::new());
-        out += &rate("decode", self.decode_tokens_per_second, format!(" at {}, {} side by side", self.decode_at, self.batch));
+        out += &rate(
+            "decode",
+            self.decode_tokens_per_second,
+            format!(" at {}, {} side by side", self.decode_at, self.batch),
+        );
         if let Some(speed) = self.weight_gigabytes_per_second {
             let read = output::bytes(self.weight_bytes_read_per_token);
             out += &format!("weights    {speed:>10.2} GB/s ({read} a token)");
