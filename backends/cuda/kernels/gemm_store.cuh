@@ -22,9 +22,16 @@ DEVICE void store_pair(const Product& p, i64 at, float x, float y, bool both) {
     if (both) store_result(p, at + 1, y);
 }
 
-DEVICE void store_part(float* at, float x, float y, bool both) {
-    at[0] = x;
-    if (both) at[1] = y;
+// Sums of two neighbouring channels: the result, or this block's part of it where k is split.
+DEVICE void store_sums(const Product& p, i32 pair, i32 row, i32 channel, float x, float y) {
+    bool both = channel + 1 < p.outer;
+    if (p.splits == 1) {
+        store_pair(p, result_place(p, pair, row, channel), x, y, both);
+        return;
+    }
+    float* part = static_cast<float*>(p.parts) + ((i64(blockIdx.z) * p.matrices + pair) * p.rows + row) * p.outer + channel;
+    part[0] = x;
+    if (both) part[1] = y;
 }
 
 template <int CODE> DEVICE float operand_at(const Product& p, const Matrix& m, i32 channel, i32 k) {

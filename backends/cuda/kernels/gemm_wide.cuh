@@ -55,21 +55,22 @@ template <int CODE> struct WideTile {
     const u8* w;
     u8* shared;
     u32 a_row_bytes;
-    i32 rows, channel, inner, padded;
+    // The block sums over k in `from..to`, filled up with zeros to a whole number of steps.
+    i32 rows, channel, from, to, steps;
 
     DEVICE void copy(i32 step) const {
-        i32 k0 = step * W::INNER;
-        if (k0 < padded) {
+        i32 k0 = from + step * W::INNER;
+        if (step < steps) {
             u8* stage = shared + step % W::STAGES * W::STAGE_BYTES;
             for (i32 i = threadIdx.x; i < W::ROWS * 8; i += W::THREADS) {
                 i32 row = i / 8, k = k0 + i % 8 * 8;
-                bool valid = row < rows && k < inner;
+                bool valid = row < rows && k < to;
                 cp_async16(stage + swizzled(row, i % 8), a + (valid ? row * a_row_bytes + k * 2 : 0), valid);
             }
             constexpr i32 UNITS = W::INNER * Code<CODE>::BITS / 128, CODES = 128 / Code<CODE>::BITS;
             for (i32 i = threadIdx.x; i < W::CHANNELS * UNITS; i += W::THREADS) {
                 i32 row = i / UNITS, unit = i % UNITS, k = k0 + unit * CODES;
-                bool valid = channel + row < m.rows && k < inner;
+                bool valid = channel + row < m.rows && k < to;
                 u8* to = stage + W::ROW_BYTES + (CODE == BF16 ? swizzled(row, unit) : row * W::CODE_ROW + unit * 16);
                 cp_async16(to, w + (valid ? row * static_cast<u32>(m.row_bytes) + static_cast<u32>(k) * Code<CODE>::BITS / 8 : 0), valid);
             }
@@ -79,7 +80,7 @@ template <int CODE> struct WideTile {
 
     // The scale code of a row of this lane.
     DEVICE u32 scale(i32 row, i32 k) const {
-        return channel + row < m.rows && k < inner ? m.scale[scale_place(m, channel + row, k)] : 127;
+        return channel + row < m.rows && k < to ? m.scale[scale_place(m, channel + row, k)] : 127;
     }
 
     DEVICE void fragments(u32 (&into)[4][4], i32 step, const u32 (&scales)[2][2]) const {
@@ -94,7 +95,7 @@ template <int CODE> struct WideTile {
     DEVICE void scales_of(u32 (&into)[2][2], i32 step) const {
         if constexpr (CODE != BF16)
             for (int half = 0; half < 2; half++)
-                for (int i = 0; i < 2; i++) into[half][i] = scale(WARP * 16 + LANE / 4 + half * 8, step * W::INNER + i * 32);
+                for (int i = 0; i < 2; i++) into[half][i] = scale(WARP * 16 + LANE / 4 + half * 8, from + step * W::INNER + i * 32);
     }
 };
 
@@ -107,9 +108,10 @@ template <int CODE> DEVICE void wide_product(const Product& p) {
     i32 channel = blockIdx.x / p.row_tiles * W::CHANNELS, pair = p.counts ? 0 : span.matrix;
     Matrix m = matrix_of<CODE>(p.w, span.matrix, p.outer, p.inner, p.w_row, p.w_batch);
     const u8* a = static_cast<const u8*>(p.a) + (pair * p.a_batch + span.first * p.a_row) * 2;
+    i32 from = blockIdx.z * p.split_inner, to = min(from + p.split_inner, p.inner);
     // After the first, two steps a turn, so that each has registers of its own; the last may be zeros.
-    i32 steps = (p.inner + W::INNER - 1) / W::INNER / 2 * 2 + 1;
-    WideTile<CODE> tile = {m, a, m.data + channel * m.row_bytes, shared, static_cast<u32>(p.a_row * 2), span.end - span.first, channel, p.inner, steps * W::INNER};
+    i32 steps = (to - from + W::INNER - 1) / W::INNER / 2 * 2 + 1;
+    WideTile<CODE> tile = {m, a, m.data + channel * m.row_bytes, shared, static_cast<u32>(p.a_row * 2), span.end - span.first, channel, from, to, steps};
     float sum[128] = {};
     u32 fragments[2][4][4], scales[2][2];
     tile.scales_of(scales, 0);
@@ -151,8 +153,8 @@ template <int CODE> DEVICE void wide_product(const Product& p) {
     for (i32 i = threadIdx.x; i < W::ROWS * W::CHANNELS / 2; i += W::THREADS) {
         i32 row = i / (W::CHANNELS / 2), c = i % (W::CHANNELS / 2) * 2;
         if (span.first + row >= span.end || channel + c >= p.outer) continue;
-        const float* from = turned + row * W::TURNED + c;
-        store_pair(p, result_place(p, pair, span.first + row, channel + c), from[0], from[1], channel + c + 1 < p.outer);
+        const float* at = turned + row * W::TURNED + c;
+        store_sums(p, pair, span.first + row, channel + c, at[0], at[1]);
     }
 }
 #else
