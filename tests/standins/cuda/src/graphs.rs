@@ -61,6 +61,12 @@ driver! {
         let nodes = state().execs.get(&exec).cloned().ok_or(codes::INVALID_HANDLE)?;
         let stream = find_stream(stream)?;
         stream.outside_capture()?;
-        stream.push(Node::Graph(nodes))
+        // Marks and waits are those of the moment of the launch, as if the calls were made now.
+        let now = |node: &Node| match node {
+            Node::RecordNow(event) => Node::Record(event.clone(), event.mark()),
+            Node::WaitNow(event) => Node::Wait(event.clone(), event.newest()),
+            other => other.clone(),
+        };
+        stream.push(Node::Graph(Arc::new(nodes.iter().map(now).collect())))
     }
 }

@@ -19,11 +19,11 @@ pub enum Node {
     Fill(usize, u8, usize),
     /// A mark.
     Record(Arc<Event>, u64),
-    /// A mark whose number is drawn when it runs.
+    /// In a capture: a mark whose number is drawn at each launch.
     RecordNow(Arc<Event>),
     /// A wait for a mark.
     Wait(Arc<Event>, u64),
-    /// A wait for whatever mark is the newest when it runs.
+    /// In a capture: a wait for whatever mark is the newest at the launch.
     WaitNow(Arc<Event>),
     /// A whole graph.
     Graph(GraphNodes),
@@ -241,12 +241,9 @@ fn execute(node: &Node, schedule: &Schedule) {
             unsafe { (*at as *mut u8).write_bytes(*byte, *bytes) };
         }
         Node::Record(event, mark) => event.pass(*mark),
-        Node::RecordNow(event) => {
-            let mark = event.mark();
-            event.pass(mark);
-        }
         Node::Wait(event, mark) => event.wait(*mark),
-        Node::WaitNow(event) => event.wait(event.newest()),
+        // Only captures hold these, and a launch replaces them.
+        Node::RecordNow(_) | Node::WaitNow(_) => {}
         Node::Graph(nodes) => nodes.iter().for_each(|node| execute(node, schedule)),
     }
 }
