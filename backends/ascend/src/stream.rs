@@ -15,6 +15,8 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Bytes of device memory from which pinned memory is filled.
+const FILL_PART: usize = 1 << 20;
 /// How long the drop of a stream waits for its work.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,12 @@ pub(crate) struct AscendStream {
 struct Scratches {
     now: Scratch,
     captured: Scratch,
+}
+
+impl Scratches {
+    fn of(&mut self, captured: bool) -> &mut Scratch {
+        if captured { &mut self.captured } else { &mut self.now }
+    }
 }
 
 impl AscendStream {
@@ -102,6 +110,38 @@ impl AscendStream {
     }
 }
 
+impl AscendStream {
+    /// Enqueues a fill of device memory.
+    ///
+    /// # Safety
+    /// The range must stay alive until the stream has passed this call.
+    unsafe fn fill_device(&self, to: *mut c_void, len: usize, byte: u8) -> Result<()> {
+        let acl = self.enter()?;
+        // SAFETY: the caller's promise.
+        let code = unsafe { acl.aclrtMemsetAsync(to, len, byte.into(), len, self.handle) }?;
+        self.check("aclrtMemsetAsync", code)
+    }
+
+    /// Enqueues a fill of pinned memory by way of device memory: the vendor fills the device's in a stream's order.
+    ///
+    /// # Safety
+    /// The range must stay alive until the stream has passed this call.
+    unsafe fn fill_pinned(&self, dst: Mem, byte: u8) -> Result<()> {
+        let mut scratch = self.scratch();
+        let from = scratch.of(self.capture.is_active()).at_least(&self.context, dst.len.min(FILL_PART) as u64)?;
+        // SAFETY: the workspace has this many bytes.
+        unsafe { self.fill_device(from, dst.len.min(FILL_PART), byte) }?;
+        for at in (0..dst.len).step_by(FILL_PART) {
+            let (to, len) = ((dst.addr + at as u64) as *mut c_void, FILL_PART.min(dst.len - at));
+            let kind = aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST;
+            // SAFETY: the caller's promise, and as above.
+            let code = unsafe { self.enter()?.aclrtMemcpyAsync(to, len, from, len, kind, self.handle) }?;
+            self.check("aclrtMemcpyAsync", code)?;
+        }
+        Ok(())
+    }
+}
+
 fn same_length(dst: usize, src: usize) -> Result<()> {
     match dst == src {
         true => Ok(()),
@@ -126,8 +166,7 @@ impl Stream for AscendStream {
         let plan = ops::own(plan)?;
         self.enter()?;
         let mut scratch = self.scratch();
-        let Scratches { now, captured } = &mut *scratch;
-        let scratch = if self.capture.is_active() { captured } else { now };
+        let scratch = scratch.of(self.capture.is_active());
         let target = Target { context: &self.context, stream: self.handle, scratch };
         self.keep(plan.run(target, args).map_err(|error| self.context.keep(error)))?;
         self.capture.count();
@@ -150,14 +189,16 @@ impl Stream for AscendStream {
     }
 
     unsafe fn fill(&self, dst: Mem, byte: u8) -> Result<()> {
-        let acl = self.enter()?;
+        self.enter()?;
         if dst.len == 0 {
             return Ok(());
         }
-        let (to, len) = (dst.addr as *mut c_void, dst.len);
-        // SAFETY: the caller keeps the range alive.
-        let code = unsafe { acl.aclrtMemsetAsync(to, len, byte.into(), len, self.handle) }?;
-        self.check("aclrtMemsetAsync", code)?;
+        match self.context.is_pinned(dst.addr) {
+            // SAFETY: the caller keeps the range alive.
+            true => unsafe { self.fill_pinned(dst, byte) }?,
+            // SAFETY: as above.
+            false => unsafe { self.fill_device(dst.addr as *mut c_void, dst.len, byte) }?,
+        }
         self.capture.count();
         Ok(())
     }
