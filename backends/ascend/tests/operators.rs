@@ -10,7 +10,10 @@ use stand_in::{StandIn, run};
 const NO_MEMORY: i32 = 207_001;
 const REFUSED: i32 = 161_002;
 
-fn norm() -> (Op, Vec<(DType, Shape, Option<Vec<f32>>)>) {
+/// Type, shape and, of an input, values.
+type Tensor = (DType, Shape, Option<Vec<f32>>);
+
+fn norm() -> (Op, Vec<Tensor>) {
     let op = norm::Rms {
         rows: 2,
         heads: 1,
@@ -40,7 +43,9 @@ fn operators_compute_leave_nothing_behind_and_pass_refusals_on() {
         assert_eq!(run(&*device, &*stream, &op, &args).unwrap(), [expected.to_vec()]);
         assert_eq!(cann.calls("aclnnRmsNorm"), 1);
 
-        for (call, code) in [("aclnnRmsNormGetWorkspaceSize", REFUSED), ("aclnnRmsNorm", REFUSED), ("aclCreateTensor", NO_MEMORY)] {
+        for (call, code) in
+            [("aclnnRmsNormGetWorkspaceSize", REFUSED), ("aclnnRmsNorm", REFUSED), ("aclCreateTensor", NO_MEMORY)]
+        {
             cann.fail(call, 0, code);
             let error = run(&*device, &*stream, &op, &args).unwrap_err();
             assert_eq!(error.severity(), Severity::Rejected, "{call}: {error}");
@@ -48,6 +53,10 @@ fn operators_compute_leave_nothing_behind_and_pass_refusals_on() {
         // A refusal leaves device and stream as they were.
         assert_eq!(run(&*device, &*stream, &op, &args).unwrap(), [expected.to_vec()]);
     }
-    assert_eq!(cann.live(), [0; 8], "streams, events, graphs, device blocks, pinned blocks, tensors, other objects, executors");
+    assert_eq!(
+        cann.live(),
+        [0; 8],
+        "streams, events, graphs, device blocks, pinned blocks, tensors, other objects, executors"
+    );
     assert_eq!(cann.broken(), "");
 }

@@ -40,6 +40,17 @@ KERNEL(store_plain, CacheStore, 128, 8) {
     }
 }
 
+// Packed rows may start anywhere: then bytes are stored one by one.
+DEVICE void put_codes(u8* to, u32 codes, bool whole) {
+    if (whole) *reinterpret_cast<u32*>(to) = codes;
+    else for (int k = 0; k < 4; k++) to[k] = static_cast<u8>(codes >> (8 * k));
+}
+
+DEVICE void put_codes(u8* to, Vec8 codes, bool whole) {
+    if (whole) *reinterpret_cast<Vec8*>(to) = codes;
+    else put_codes(to, codes.w[0], false), put_codes(to + 4, codes.w[1], false);
+}
+
 // Codes with a power-of-two scale a group of `group` channels; F8R keeps its last channels as BF16 between codes and scales (op-catalogue.md 5.1).
 KERNEL(store_packed, CacheStore, 128, 8) {
     u8* row = stored_row(p, blockIdx.x);
@@ -48,25 +59,18 @@ KERNEL(store_packed, CacheStore, 128, 8) {
     i32 plain = p.width - p.turned, bits = p.kind == KIND_F8E4M3 ? 8 : 4;
     u8 *turned = row + plain * bits / 8, *scales = turned + 2 * p.turned;
     for (i32 i = static_cast<i32>(threadIdx.x) * RUN, most = (plain + 255) / 256 * 256; i < most; i += static_cast<i32>(blockDim.x) * RUN) {
-        float v[RUN], amax = 0.0f;
+        float v[RUN];
         bool there = i < plain;
         load_run(v, p.kv.data, p.kv.dtype, blockIdx.x * p.kv.outer + (there ? i : 0), 1, RUN, p.whole);
-#pragma unroll
-        for (int k = 0; k < RUN; k++) amax = fmaxf(amax, fabsf(v[k]));
-        for (i32 step = 1; step < p.group / RUN; step <<= 1) amax = fmaxf(amax, __shfl_xor_sync(FULL_WARP, amax, step));
+        i32 exponent = scale_exponent(group_max(v, p.group / RUN), p.kind);
         if (!there) continue;
-        i32 exponent = scale_exponent(amax, p.kind);
         float inverse = exp2_of(-exponent);
 #pragma unroll
-        for (int k = 0; k < RUN; k++) {
-            float x = round_to_grid(v[k] * inverse, p.kind);
-            if (p.kind == KIND_F8E4M3) row[i + k] = f32_to_e4m3(x);
-            else if (k % 2) row[(i + k) / 2] |= static_cast<u8>(f32_to_e2m1(x) << 4);
-            else row[(i + k) / 2] = static_cast<u8>(f32_to_e2m1(x));
-        }
+        for (int k = 0; k < RUN; k++) v[k] *= inverse;
+        if (p.kind == KIND_F8E4M3) put_codes(row + i, codes_f8(v), p.row_whole);
+        else put_codes(row + i / 2, codes_f4(v), p.row_whole);
         if (i % p.group == 0) scales[i / p.group] = e8m0_of(exponent);
     }
-    // Rows of packed formats may start anywhere.
     for (i32 i = static_cast<i32>(threadIdx.x); i < p.turned; i += static_cast<i32>(blockDim.x)) {
         bf16 x = to_bf16(load_as_f32(p.kv.data, p.kv.dtype, blockIdx.x * p.kv.outer + plain + i));
         turned[2 * i] = static_cast<u8>(x.bits), turned[2 * i + 1] = static_cast<u8>(x.bits >> 8);

@@ -130,7 +130,7 @@ DEVICE u32 f32_to_e2m1(float x) {
     u32 sign = (__float_as_uint(x) >> 28) & 8u;
     float a = fabsf(x);
     u32 code = a < 2.0f ? __float2int_rn(a * 2.0f) : a < 4.0f ? __float2int_rn(a) + 2 : __float2int_rn(a * 0.5f) + 4;
-    return sign | (a >= 5.0f || code > 7u ? 7u : code);
+    return sign | (a > 5.0f || code > 7u ? 7u : code);
 }
 
 // E8M0: 2^(byte - 127); 255 is NaN and 0 is 2^-127, a subnormal of f32.

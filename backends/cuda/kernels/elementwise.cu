@@ -204,34 +204,41 @@ DEVICE float warp_scan(float x) {
     return x;
 }
 
-// Running sums of a row, one block a row: eight neighbours a thread, then threads of a warp, then warps, then tiles.
+// Neighbours a thread of `cumsum` sums: one vector.
+constexpr int SUMMED = 4;
+
+// Running sums of a row, one block a row: neighbours of a thread, then threads of a warp, then warps, then tiles.
 KERNEL(cumsum, CumsumRows, 1024, 1) {
     __shared__ float totals[32];
-    i64 from = blockIdx.x * p.x.s4, to = blockIdx.x * p.y.s4;
+    const float* x = static_cast<const float*>(p.x.data) + blockIdx.x * p.x.s4;
+    float* y = static_cast<float*>(p.y.data) + blockIdx.x * p.y.s4;
     float carry = 0.0f;
-    for (i64 tile = 0; tile < p.len; tile += static_cast<i64>(blockDim.x) * RUN) {
-        i64 at = tile + static_cast<i64>(threadIdx.x) * RUN, left = p.len - at;
-        int n = left < 0 ? 0 : left < RUN ? static_cast<int>(left) : RUN;
-        float v[RUN], sums[RUN];
-        load_of<float>(v, p.x.data, from + at * p.x.s5, p.x.s5, n, p.whole);
-        float own = 0.0f;
+    for (i64 tile = 0; tile < p.len; tile += static_cast<i64>(blockDim.x) * SUMMED) {
+        i64 at = tile + static_cast<i64>(threadIdx.x) * SUMMED;
+        bool whole = p.whole && at + SUMMED <= p.len;
+        Vec16 part = whole ? load16(x + at) : Vec16{{0, 0, 0, 0}};
+        float sums[SUMMED], own = 0.0f;
 #pragma unroll
-        for (int k = 0; k < RUN; k++) {
-            float before = own;
-            own += v[k];
+        for (int k = 0; k < SUMMED; k++) {
+            float v = whole ? __uint_as_float(part.w[k]) : at + k < p.len ? x[(at + k) * p.x.s5] : 0.0f, before = own;
+            own += v;
             sums[k] = p.exclusive ? before : own;
         }
         float upto = warp_scan(own);
         if (LANE == 31) totals[WARP] = upto;
         __syncthreads();
         float warps = warp_scan(LANE < blockDim.x >> 5 ? totals[LANE] : 0.0f);
-        // The sums before this thread: of its tile, of its warp, of the threads before it.
+        // The sums before this thread: of tiles, of warps, of the threads of its warp.
         float earlier = __shfl_up_sync(FULL_WARP, upto, 1), base = __shfl_sync(FULL_WARP, warps, (WARP + 31) & 31);
         base = carry + (WARP ? base : 0.0f) + (LANE ? earlier : 0.0f);
         carry += __shfl_sync(FULL_WARP, warps, 31);
 #pragma unroll
-        for (int k = 0; k < RUN; k++) sums[k] += base;
-        store_of<float>(sums, p.y.data, to + at * p.y.s5, p.y.s5, n, p.whole);
+        for (int k = 0; k < SUMMED; k++) {
+            part.w[k] = __float_as_uint(sums[k] + base);
+            if (!whole && at + k < p.len) y[(at + k) * p.y.s5] = sums[k] + base;
+        }
+        if (whole) store16(y + at, part);
+        // The totals are read by all before the next tile's are written.
         __syncthreads();
     }
 }

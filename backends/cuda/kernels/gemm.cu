@@ -1,6 +1,7 @@
 // gemm.*
 #include "gemm_gemv.cuh"
 #include "gemm_mma.cuh"
+#include "gemm_wide.cuh"
 
 KERNEL(simt_f32, Product, 256, 2) { simt_product<F32>(p); }
 KERNEL(simt_bf16, Product, 256, 2) { simt_product<BF16>(p); }
@@ -22,6 +23,12 @@ KERNEL(small_f8, Product, 256, 2) { mma_product<SmallTile<F8E4M3>>(p); }
 KERNEL(large_f8, Product, 256, 1) { mma_product<LargeTile<F8E4M3>>(p); }
 KERNEL(small_f4, Product, 256, 2) { mma_product<SmallTile<F4E2M1X2>>(p); }
 KERNEL(large_f4, Product, 256, 1) { mma_product<LargeTile<F4E2M1X2>>(p); }
+
+// Tiles of 256 rows, 128 channels, for compute capability 9.0.
+KERNEL(wide_bf16, Product, 256, 1) { wide_product<BF16>(p); }
+KERNEL(wide_f8, Product, 256, 1) { wide_product<F8E4M3>(p); }
+KERNEL(wide_f4, Product, 256, 1) { wide_product<F4E2M1X2>(p); }
+
 KERNEL(add_parts_of_k, Product, 256, 4) { add_parts(p); }
 
 // Activations rounded to the E4M3 grid in groups of 128 (deepseek-v4.md 2.2), one warp a group. The result is contiguous, of the type of the operand, in which it is exact.

@@ -2,12 +2,14 @@
 #pragma once
 #include "gemm_store.cuh"
 
-// Lane l (g = l/4, t = l%4) copies 16 bytes of channels g and g + 8 a chunk, and is the only one to read them back.
+// Lane l (g = l/4, t = l%4) copies 16 bytes of channels g and g + 8 for each part of a chunk, and is the only one to read them back.
 template <int CODE> struct Gemv {
-    static constexpr i32 CODES = 128 / Code<CODE>::BITS, CHUNK = 4 * CODES, CHANNELS = 16, WARPS = 8, THREADS = WARPS * 32;
+    static constexpr i32 CODES = 128 / Code<CODE>::BITS, PART = 4 * CODES, PARTS = CODE == F4E2M1X2 ? 1 : 2, CHUNK = PARTS * PART;
+    static constexpr i32 WARPS = 8, THREADS = WARPS * 32;
     static constexpr bool SCALED = CODE != BF16;
     // Two words for the scales of each channel of a chunk.
-    static constexpr i32 SLOT_BYTES = 1024 + (SCALED ? 128 : 0), SLOTS = 8, RING_BYTES = WARPS * SLOTS * SLOT_BYTES;
+    static constexpr i32 SCALES_AT = PARTS * 1024, SLOT_BYTES = SCALES_AT + (SCALED ? 128 : 0), RING_BYTES = WARPS * 4 * SLOT_BYTES;
+    static constexpr u32 SLOTS = 4;
     // Rows of the operand begin where lanes do not meet in a bank.
     static constexpr i32 ROW_PAD = CODE == BF16 ? 64 : 16;
 };
@@ -45,76 +47,92 @@ template <int CODE> DEVICE void stage_operand(u8* to, const Product& p, const u8
     cp_async_wait<0>();
 }
 
-// Where a warp's copies stand: chunk `turn` of its own in tile `tile`.
-struct Place { i32 tile, turn; };
+// A place in the walk of a warp: its chunk `turn` of tile `tile`, and where this lane's channels g and g + 8 begin; null beyond the last one.
+template <int CODE> struct Place {
+    i32 tile, turn;
+    const u8* codes[2];
+    // First scales of the two channels.
+    const u8* scales[2];
+};
 
 template <int CODE> struct Walk {
-    const Product& p;
+    typedef Gemv<CODE> G;
     Matrix m;
     i32 tiles, turns;
 
-    DEVICE Walk(const Product& p_, i32 matrix)
-        : p(p_), m(matrix_of<CODE>(p_.w, matrix, p_.outer, p_.inner, p_.w_row, p_.w_batch)), tiles((p_.outer + 15) / 16),
-          turns(((p_.inner + Gemv<CODE>::CHUNK - 1) / Gemv<CODE>::CHUNK + Gemv<CODE>::WARPS - 1) / Gemv<CODE>::WARPS) {}
+    DEVICE Walk(const Product& p, i32 matrix)
+        : m(matrix_of<CODE>(p.w, matrix, p.outer, p.inner, p.w_row, p.w_batch)), tiles((p.outer + 15) / 16),
+          turns(((p.inner + G::CHUNK - 1) / G::CHUNK + G::WARPS - 1) / G::WARPS) {}
 
-    DEVICE void advance(Place& at) const {
-        if (++at.turn == turns) at.turn = 0, at.tile += gridDim.x;
+    DEVICE void enter(Place<CODE>& at, i32 tile) const {
+        at.tile = tile, at.turn = 0;
+        for (i32 half = 0; half < 2; half++) {
+            i32 channel = tile * 16 + static_cast<i32>(LANE / 4) + half * 8;
+            at.codes[half] = channel < m.rows ? m.data + channel * m.row_bytes : nullptr;
+            at.scales[half] = channel < m.rows && G::SCALED ? m.scale + scale_place(m, channel, 0) : nullptr;
+        }
+    }
+
+    DEVICE void advance(Place<CODE>& at) const {
+        if (++at.turn == turns) enter(at, at.tile + gridDim.x);
     }
 
     // First k of the warp's chunk. Neighbouring warps take neighbouring chunks.
-    DEVICE i32 k_of(const Place& at) const { return (at.turn * Gemv<CODE>::WARPS + static_cast<i32>(WARP)) * Gemv<CODE>::CHUNK; }
+    DEVICE i32 first(const Place<CODE>& at) const { return (at.turn * G::WARPS + static_cast<i32>(WARP)) * G::CHUNK; }
 
-    DEVICE const u8* scale_at(i32 channel, i32 k) const { return m.scale + scale_place(m, channel, k); }
-
-    DEVICE void copy(const Place& at, u8* slot) const {
-        if (at.tile < tiles) {
-            i32 k0 = k_of(at), k = k0 + static_cast<i32>(LANE % 4) * Gemv<CODE>::CODES;
+    DEVICE void copy(const Place<CODE>& at, u8* slot) const {
+        i32 k0 = first(at);
+#pragma unroll
+        for (i32 part = 0; part < G::PARTS; part++) {
+            i32 k = k0 + part * G::PART + static_cast<i32>(LANE % 4) * G::CODES;
+#pragma unroll
             for (i32 half = 0; half < 2; half++) {
-                i32 channel = at.tile * 16 + static_cast<i32>(LANE / 4) + half * 8;
-                bool valid = channel < m.rows && k < m.cols;
-                cp_async16(slot + half * 512 + LANE * 16, valid ? m.data + channel * m.row_bytes + code_bytes<CODE>(k) : m.data, valid);
+                bool valid = at.codes[half] && k < m.cols;
+                cp_async16(slot + part * 1024 + half * 512 + LANE * 16, valid ? at.codes[half] + code_bytes<CODE>(k) : m.data, valid);
             }
-            if (Gemv<CODE>::SCALED) {
-                // Lanes t = 0, 1 bring two words for channel g, t = 2, 3 for g + 8.
-                i32 channel = at.tile * 16 + static_cast<i32>(LANE / 4 + (LANE % 4 / 2) * 8);
+        }
+        if constexpr (G::SCALED) {
+            // Lanes t = 0, 1 bring two words for channel g, t = 2, 3 for g + 8; one word is enough where a chunk has one scale.
+            const u8* scales = LANE % 4 / 2 ? at.scales[1] : at.scales[0];
+            if (scales && k0 < m.cols && (CODE == F4E2M1X2 || LANE % 2 == 0)) {
                 const u8* end = m.scale + i64((m.rows - 1 >> m.row_shift) + 1) * m.scale_cols;
-                if (channel < m.rows && k0 < m.cols) {
-                    const u8* word = reinterpret_cast<const u8*>(reinterpret_cast<u64>(scale_at(channel, k0)) & ~u64(3)) + (LANE % 2) * 4;
-                    copy_scale_word(reinterpret_cast<u32*>(slot + 1024 + LANE * 4), word, m.scale, end);
-                }
+                const u8* word = reinterpret_cast<const u8*>(reinterpret_cast<u64>(scales + (k0 >> m.col_shift)) & ~u64(3)) + (LANE % 2) * 4;
+                copy_scale_word(reinterpret_cast<u32*>(slot + G::SCALES_AT + LANE * 4), word, m.scale, end);
             }
         }
         cp_async_commit();
     }
 
-    // The factor of this lane's codes of channel g + 8 * half.
-    DEVICE Factor factor(const Place& at, const u8* slot, i32 half) const {
-        if (!Gemv<CODE>::SCALED) return Factor{0, 0};
-        i32 k0 = k_of(at), k = k0 + static_cast<i32>(LANE % 4) * Gemv<CODE>::CODES, channel = at.tile * 16 + static_cast<i32>(LANE / 4) + half * 8;
-        if (channel >= m.rows || k >= m.cols) return Factor{0, 0};
-        u64 first = reinterpret_cast<u64>(scale_at(channel, k0)) & ~u64(3), mine = reinterpret_cast<u64>(scale_at(channel, k));
-        return factor_of<CODE>(slot[1024 + (LANE / 4) * 16 + half * 8 + (mine - first)]);
+    // The factor of this lane's codes of channel g + 8 * half. Where there is no such channel the codes are 0, and any factor will do.
+    DEVICE Factor factor(const Place<CODE>& at, const u8* slot, i32 half) const {
+        if (!G::SCALED) return Factor{0, 0};
+        i32 k0 = first(at), k = k0 + static_cast<i32>(LANE % 4) * G::CODES, before = k0 >> m.col_shift;
+        u32 from = static_cast<u32>(reinterpret_cast<u64>(at.scales[half])) + before & 3;
+        return factor_of<CODE>(slot[G::SCALES_AT + LANE / 4 * 16 + half * 8 + from + ((k >> m.col_shift) - before)]);
     }
 };
 
-// Adds one chunk of this lane's codes. `x` is the lane's row g of the operand at its first k, null for rows that are not there; `row8` bytes further is row g + 8.
-template <int CODE, int ROWS8> DEVICE void chunk_products(float (&sum)[ROWS8][4], const Walk<CODE>& walk, const Place& at, const u8* slot, const u8* const (&x)[ROWS8]) {
+// Adds one chunk of this lane's codes. `x` is the lane's row g of the operand at its first k, null for rows that are not there.
+template <int CODE, int ROWS8> DEVICE void chunk_products(float (&sum)[ROWS8][4], const Walk<CODE>& walk, const Place<CODE>& at, const u8* slot, const u8* const (&x)[ROWS8]) {
     Factor low = walk.factor(at, slot, 0), high = walk.factor(at, slot, 1);
-    Vec16 a = load16(slot + LANE * 16), b = load16(slot + 512 + LANE * 16);
     constexpr int WORDS = Widen<CODE>::WORDS;
 #pragma unroll
-    for (int eight = 0; eight < 4 / WORDS; eight++) {
-        u32 low_pairs[4], high_pairs[4];
-        Widen<CODE>::eight(low_pairs, a.w + eight * WORDS, low);
-        Widen<CODE>::eight(high_pairs, b.w + eight * WORDS, high);
-        u32 first[4] = {low_pairs[0], high_pairs[0], low_pairs[1], high_pairs[1]}, second[4] = {low_pairs[2], high_pairs[2], low_pairs[3], high_pairs[3]};
+    for (int part = 0; part < Gemv<CODE>::PARTS; part++) {
+        Vec16 a = load16(slot + part * 1024 + LANE * 16), b = load16(slot + part * 1024 + 512 + LANE * 16);
 #pragma unroll
-        for (int r = 0; r < ROWS8; r++) {
-            Vec16 v = {};
-            if (x[r]) v = load16(x[r] + eight * 16);
-            u32 front[2] = {v.w[0], v.w[1]}, back[2] = {v.w[2], v.w[3]};
-            mma_bf16(sum[r], first, front);
-            mma_bf16(sum[r], second, back);
+        for (int eight = 0; eight < 4 / WORDS; eight++) {
+            u32 low_pairs[4], high_pairs[4];
+            Widen<CODE>::eight(low_pairs, a.w + eight * WORDS, low);
+            Widen<CODE>::eight(high_pairs, b.w + eight * WORDS, high);
+            u32 first[4] = {low_pairs[0], high_pairs[0], low_pairs[1], high_pairs[1]}, second[4] = {low_pairs[2], high_pairs[2], low_pairs[3], high_pairs[3]};
+#pragma unroll
+            for (int r = 0; r < ROWS8; r++) {
+                Vec16 v = {};
+                if (x[r]) v = load16(x[r] + part * Gemv<CODE>::PART * 2 + eight * 16);
+                u32 front[2] = {v.w[0], v.w[1]}, back[2] = {v.w[2], v.w[3]};
+                mma_bf16(sum[r], first, front);
+                mma_bf16(sum[r], second, back);
+            }
         }
     }
 }
@@ -128,24 +146,29 @@ template <int CODE, int ROWS8> DEVICE void gemv_product(const Product& p) {
     u8* operand = shared + G::RING_BYTES;
     i32 row_bytes = staged_row<CODE>(p.inner);
     Walk<CODE> walk(p, blockIdx.y);
-    Place ahead = {static_cast<i32>(blockIdx.x), 0}, at = ahead;
+    Place<CODE> ahead, at;
+    walk.enter(ahead, blockIdx.x);
+    at = ahead;
     stage_operand<CODE>(operand, p, static_cast<const u8*>(p.a) + blockIdx.y * p.a_batch * 2);
-    for (i32 i = 0; i < G::SLOTS - 1; i++) walk.copy(ahead, ring + i * G::SLOT_BYTES), walk.advance(ahead);
+    for (u32 i = 0; i < G::SLOTS - 1; i++) walk.copy(ahead, ring + i * G::SLOT_BYTES), walk.advance(ahead);
     __syncthreads();
-    const u8* rows[ROWS8];
     float sum[ROWS8][4] = {};
-    for (i32 turn = 0, buffer = 0; at.tile < walk.tiles; turn++) {
+    u32 buffer = 0;
+    for (u32 turn = 0; at.tile < walk.tiles; turn++) {
         cp_async_wait<G::SLOTS - 2>();
         // Scales were copied by other lanes; and all lanes are done with the slot that is filled next.
         __syncwarp();
         walk.copy(ahead, ring + (turn + G::SLOTS - 1) % G::SLOTS * G::SLOT_BYTES);
         walk.advance(ahead);
-        i32 k = walk.k_of(at) + static_cast<i32>(LANE % 4) * G::CODES;
-        for (int r = 0; r < ROWS8; r++) {
-            i32 row = static_cast<i32>(LANE / 4) + r * 8;
-            rows[r] = row < p.rows && k < p.inner ? operand + row * row_bytes + k * 2 : nullptr;
+        i32 k0 = walk.first(at);
+        if (k0 < p.inner) {
+            const u8* x[ROWS8];
+            for (int r = 0; r < ROWS8; r++) {
+                i32 row = static_cast<i32>(LANE / 4) + r * 8;
+                x[r] = row < p.rows ? operand + row * row_bytes + (k0 + static_cast<i32>(LANE % 4) * G::CODES) * 2 : nullptr;
+            }
+            chunk_products<CODE, ROWS8>(sum, walk, at, ring + turn % G::SLOTS * G::SLOT_BYTES, x);
         }
-        chunk_products<CODE, ROWS8>(sum, walk, at, ring + turn % G::SLOTS * G::SLOT_BYTES, rows);
         i32 tile = at.tile;
         walk.advance(at);
         if (at.tile == tile) continue;

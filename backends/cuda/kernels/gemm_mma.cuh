@@ -14,17 +14,15 @@ template <class T> DEVICE void mma_product(const Product& p) {
     float sum[T::M][T::N][4] = {};
     tile_sums<T>(sum, shared, a, p.a_row * 2, span.end - span.first, m, channel, from, to);
     i32 down = WARP / T::WARPS_ACROSS, across = WARP % T::WARPS_ACROSS, g = LANE / 4, t = LANE % 4;
-    float* parts = static_cast<float*>(p.parts) + (i64(blockIdx.z) * p.matrices + pair) * p.rows * p.outer;
 #pragma unroll
     for (int i = 0; i < T::M; i++)
 #pragma unroll
         for (int j = 0; j < T::N; j++)
 #pragma unroll
-            for (int e = 0; e < 4; e++) {
-                i32 row = span.first + (down * T::M + i) * 16 + g + e / 2 * 8, c = channel + (across * T::N + j) * 8 + 2 * t + e % 2;
+            for (int half = 0; half < 2; half++) {
+                i32 row = span.first + (down * T::M + i) * 16 + g + half * 8, c = channel + (across * T::N + j) * 8 + 2 * t;
                 if (row >= span.end || c >= p.outer) continue;
-                if (p.splits > 1) parts[i64(row) * p.outer + c] = sum[i][j][e];
-                else store_result(p, result_place(p, pair, row, c), sum[i][j][e]);
+                store_sums(p, pair, row, c, sum[i][j][half * 2], sum[i][j][half * 2 + 1]);
             }
 }
 

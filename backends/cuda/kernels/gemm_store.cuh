@@ -12,6 +12,28 @@ DEVICE void store_result(const Product& p, i64 at, float sum) {
     store_f32(p.y, p.y_dtype, at, sum);
 }
 
+// Two neighbours, the second only if it is there: in one store where they are aligned.
+DEVICE void store_pair(const Product& p, i64 at, float x, float y, bool both) {
+    if (both && p.y_dtype == BF16 && !p.accumulate && (reinterpret_cast<u64>(p.y) + at * 2) % 4 == 0) {
+        *reinterpret_cast<u32*>(static_cast<bf16*>(p.y) + at) = pack_bf16(x * p.alpha, y * p.alpha);
+        return;
+    }
+    store_result(p, at, x);
+    if (both) store_result(p, at + 1, y);
+}
+
+// Sums of two neighbouring channels: the result, or this block's part of it where k is split.
+DEVICE void store_sums(const Product& p, i32 pair, i32 row, i32 channel, float x, float y) {
+    bool both = channel + 1 < p.outer;
+    if (p.splits == 1) {
+        store_pair(p, result_place(p, pair, row, channel), x, y, both);
+        return;
+    }
+    float* part = static_cast<float*>(p.parts) + ((i64(blockIdx.z) * p.matrices + pair) * p.rows + row) * p.outer + channel;
+    part[0] = x;
+    if (both) part[1] = y;
+}
+
 template <int CODE> DEVICE float operand_at(const Product& p, const Matrix& m, i32 channel, i32 k) {
     if (CODE == F32 || CODE == BF16) return load_as_f32(m.data, CODE, channel * p.w_row + k * p.w_col);
     return weight_at<CODE>(m, channel, k);

@@ -62,13 +62,14 @@ template <> DEVICE void load_eight<F8E4M3>(u32 (&codes)[4], const u8* at) {
 }
 template <> DEVICE void load_eight<F4E2M1X2>(u32 (&codes)[4], const u8* at) { codes[0] = *reinterpret_cast<const u32*>(at); }
 
-// Copies `panels` panels of `height` rows from k = `k0` on into shared memory. Rows from `rows` on and columns from `cols` on become zero; `cols` is a whole number of vectors.
-template <int CODE> DEVICE void copy_panels(u8* shared, const u8* from, i64 row_bytes, i32 height, i32 panels, i32 rows, i32 cols, i32 k0, i32 threads) {
+// Copies `panels` panels of `height` rows from k = `k0` on into shared memory. Rows from `rows` on and columns from `cols` on become zero; `cols` is a whole number of vectors. A tile
+// spans less than 4 GiB, so that offsets in it take one register.
+template <int CODE> DEVICE void copy_panels(u8* shared, const u8* from, u32 row_bytes, i32 height, i32 panels, i32 rows, i32 cols, i32 k0, i32 threads) {
     constexpr i32 UNITS = PanelRow<CODE>::UNITS, CODES = 128 / Code<CODE>::BITS;
     for (i32 i = threadIdx.x; i < panels * height * UNITS; i += threads) {
         i32 unit = i % UNITS, row = i / UNITS % height, k = k0 + i / (UNITS * height) * PANEL + unit * CODES;
         bool valid = row < rows && k < cols;
-        cp_async16(shared + i * 16, valid ? from + row * row_bytes + code_bytes<CODE>(k) : from, valid);
+        cp_async16(shared + i * 16, from + (valid ? row * row_bytes + static_cast<u32>(k) * Code<CODE>::BITS / 8 : 0), valid);
     }
 }
 
@@ -105,22 +106,24 @@ template <class T> DEVICE void stage_products(float (&sum)[T::M][T::N][4], const
     for (int panel = 0; panel < T::DEPTH; panel++) {
         const u8* a = left + panel * T::LEFT_BYTES + g * PanelRow<BF16>::BYTES + t * 16;
         const u8* b = right + panel * T::RIGHT_BYTES + g * PanelRow<T::CODE>::BYTES + t * Code<T::CODE>::BITS;
-        u32 first[T::M][4], second[T::M][4];
-#pragma unroll
-        for (int m = 0; m < T::M; m++)
-            operand_fragments(first[m], second[m], load16(a + m * 16 * PanelRow<BF16>::BYTES), load16(a + (m * 16 + 8) * PanelRow<BF16>::BYTES));
+        u32 pairs[T::N][4];
 #pragma unroll
         for (int n = 0; n < T::N; n++) {
-            u32 codes[4], pairs[4];
+            u32 codes[4];
             load_eight<T::CODE>(codes, b + n * 8 * PanelRow<T::CODE>::BYTES);
             Factor factor{0, 0};
             if (T::SCALES) factor = factor_of<T::CODE>(scales.code[n][T::SCALES > 1 ? panel : 0]);
-            Widen<T::CODE>::eight(pairs, codes, factor);
-            u32 low[2] = {pairs[0], pairs[1]}, high[2] = {pairs[2], pairs[3]};
+            Widen<T::CODE>::eight(pairs[n], codes, factor);
+        }
 #pragma unroll
-            for (int m = 0; m < T::M; m++) {
-                mma_bf16(sum[m][n], first[m], low);
-                mma_bf16(sum[m][n], second[m], high);
+        for (int m = 0; m < T::M; m++) {
+            u32 first[4], second[4];
+            operand_fragments(first, second, load16(a + m * 16 * PanelRow<BF16>::BYTES), load16(a + (m * 16 + 8) * PanelRow<BF16>::BYTES));
+#pragma unroll
+            for (int n = 0; n < T::N; n++) {
+                u32 low[2] = {pairs[n][0], pairs[n][1]}, high[2] = {pairs[n][2], pairs[n][3]};
+                mma_bf16(sum[m][n], first, low);
+                mma_bf16(sum[m][n], second, high);
             }
         }
     }

@@ -6,21 +6,6 @@
 
 // ---- rounding and coding: groups along the rows of [rows, heads, width] ----------------------------------------------------------------------
 
-// Codes of eight values on the grid; `scale` is taken out.
-DEVICE Vec8 codes_f8(const float (&v)[RUN]) {
-    Vec8 out = {{0, 0}};
-#pragma unroll
-    for (int k = 0; k < RUN; k++) out.w[k / 4] |= static_cast<u32>(f32_to_e4m3(v[k])) << (8 * (k % 4));
-    return out;
-}
-
-DEVICE u32 codes_f4(const float (&v)[RUN]) {
-    u32 out = 0;
-#pragma unroll
-    for (int k = 0; k < RUN; k++) out |= f32_to_e2m1(v[k]) << (4 * k);
-    return out;
-}
-
 // Eight neighbours a thread; the 1, 2, .. 32 threads of a group are lanes of one warp.
 template <bool CODES> DEVICE void round_runs(const RoundGroups& p) {
     u64 i = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -29,19 +14,16 @@ template <bool CODES> DEVICE void round_runs(const RoundGroups& p) {
     u64 vector = there ? i : 0;
     i64 run = static_cast<i64>(split(vector, static_cast<u64>(p.width / RUN))), head = static_cast<i64>(split(vector, static_cast<u64>(p.heads)));
     i64 row = static_cast<i64>(vector);
-    float v[RUN], amax = 0.0f;
+    float v[RUN];
     load_run(v, p.x.data, p.x.dtype, row * p.x.outer + head * p.x.inner + run * RUN, 1, RUN, p.whole);
-#pragma unroll
-    for (int k = 0; k < RUN; k++) amax = fmaxf(amax, fabsf(v[k]));
-    for (i32 step = 1; step < p.group / RUN; step <<= 1) amax = fmaxf(amax, __shfl_xor_sync(FULL_WARP, amax, step));
+    i32 exponent = scale_exponent(group_max(v, p.group / RUN), p.kind);
     if (!there) return;
-    i32 exponent = scale_exponent(amax, p.kind);
     float scale = exp2_of(exponent), inverse = exp2_of(-exponent);
 #pragma unroll
-    for (int k = 0; k < RUN; k++) v[k] = round_to_grid(v[k] * inverse, p.kind);
+    for (int k = 0; k < RUN; k++) v[k] *= inverse;
     if (!CODES) {
 #pragma unroll
-        for (int k = 0; k < RUN; k++) v[k] *= scale;
+        for (int k = 0; k < RUN; k++) v[k] = round_to_grid(v[k], p.kind) * scale;
         return store_run(v, p.y.data, p.y.dtype, row * p.y.outer + head * p.y.inner + run * RUN, 1, RUN, p.whole);
     }
     u8* to = static_cast<u8*>(p.y.data);
@@ -67,13 +49,13 @@ template <bool CODES> DEVICE void round_any(const RoundGroups& p) {
     // Two neighbours share a byte of packed codes.
     i32 each = CODES && p.kind == KIND_F4E2M1 ? 2 : 1;
     for (i32 k = LANE * each; k < p.group; k += 32 * each) {
-        float x = round_to_grid(load_as_f32(p.x.data, p.x.dtype, at + k) * inverse, p.kind);
+        float x = load_as_f32(p.x.data, p.x.dtype, at + k) * inverse;
         if (!CODES) {
-            store_f32(p.y.data, p.y.dtype, to + k, x * scale);
+            store_f32(p.y.data, p.y.dtype, to + k, round_to_grid(x, p.kind) * scale);
         } else if (each == 1) {
             codes[to + k] = f32_to_e4m3(x);
         } else {
-            float next = round_to_grid(load_as_f32(p.x.data, p.x.dtype, at + k + 1) * inverse, p.kind);
+            float next = load_as_f32(p.x.data, p.x.dtype, at + k + 1) * inverse;
             codes[(to + k) / 2] = static_cast<u8>(f32_to_e2m1(x) | f32_to_e2m1(next) << 4);
         }
     }

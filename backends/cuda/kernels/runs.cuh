@@ -118,3 +118,27 @@ DEVICE float round_to_grid(float x, i32 kind) {
     float magic = exp2_of(e - bits) * 12582912.0f, a = fminf(fabsf(x), most);
     return copysignf((a + magic) - magic, x);
 }
+
+// Codes of eight numbers, each rounded to nearest even, saturating.
+DEVICE Vec8 codes_f8(const float (&v)[RUN]) {
+    Vec8 out = {{0, 0}};
+#pragma unroll
+    for (int k = 0; k < RUN; k++) out.w[k / 4] |= static_cast<u32>(f32_to_e4m3(v[k])) << (8 * (k % 4));
+    return out;
+}
+
+DEVICE u32 codes_f4(const float (&v)[RUN]) {
+    u32 out = 0;
+#pragma unroll
+    for (int k = 0; k < RUN; k++) out |= f32_to_e2m1(v[k]) << (4 * k);
+    return out;
+}
+
+// Largest magnitude of a group whose runs neighbouring lanes hold: 1, 2, .. 32 of them. All lanes of the warp must call.
+DEVICE float group_max(const float (&v)[RUN], i32 runs) {
+    float amax = 0.0f;
+#pragma unroll
+    for (int k = 0; k < RUN; k++) amax = fmaxf(amax, fabsf(v[k]));
+    for (i32 step = 1; step < runs; step <<= 1) amax = fmaxf(amax, __shfl_xor_sync(FULL_WARP, amax, step));
+    return amax;
+}

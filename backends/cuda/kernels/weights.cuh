@@ -115,24 +115,27 @@ template <> struct Widen<BF16> {
 
 template <> struct Widen<F8E4M3> {
     static constexpr int WORDS = 2;
+    // Codes 2i and 2i + 1 of a word.
+    DEVICE static u32 two(u32 word, int i, Factor f) {
+        // In the upper bytes of the two halves.
+        u32 v = pick_bytes(word, 0, i ? 0x3424u : 0x1404u);
+        return lifted((v >> 4 & 0x07f007f0u) | (v & 0x80008000u), f);
+    }
     DEVICE static void eight(u32 (&pairs)[4], const u32* codes, Factor f) {
-        for (int i = 0; i < 4; i++) {
-            // Codes 2i and 2i+1 in the upper bytes of the two halves.
-            u32 v = pick_bytes(codes[i / 2], 0, i % 2 ? 0x3424u : 0x1404u);
-            pairs[i] = lifted((v >> 4 & 0x07f007f0u) | (v & 0x80008000u), f);
-        }
+        for (int i = 0; i < 4; i++) pairs[i] = two(codes[i / 2], i % 2, f);
     }
 };
 
 template <> struct Widen<F4E2M1X2> {
     static constexpr int WORDS = 1;
+    // The codes of byte i of a word.
+    DEVICE static u32 two(u32 word, int i, Factor f) {
+        // The even code tops the lower half, the odd one the upper half.
+        u32 v = pick_bytes(word << 4, word, 0x4000u + i * 0x1010u);
+        return lifted((v >> 6 & 0x01c001c0u) | (v & 0x80008000u), f);
+    }
     DEVICE static void eight(u32 (&pairs)[4], const u32* codes, Factor f) {
-        u32 odd = codes[0], even = odd << 4;
-        for (int i = 0; i < 4; i++) {
-            // The even code of byte i tops the lower half, the odd one the upper half.
-            u32 v = pick_bytes(even, odd, 0x4000u + i * 0x1010u);
-            pairs[i] = lifted((v >> 6 & 0x01c001c0u) | (v & 0x80008000u), f);
-        }
+        for (int i = 0; i < 4; i++) pairs[i] = two(codes[0], i, f);
     }
 };
 

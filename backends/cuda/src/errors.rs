@@ -25,7 +25,9 @@ fn text(code: CUresult) -> String {
     unsafe {
         let _ = cu::cuGetErrorName(code, &mut name);
         let _ = cu::cuGetErrorString(code, &mut words);
-        let part = |p| if p == std::ptr::null() { "unknown".into() } else { CStr::from_ptr(p).to_string_lossy() };
+        let part = |p: *const std::ffi::c_char| {
+            if p.is_null() { "unknown".into() } else { CStr::from_ptr(p).to_string_lossy() }
+        };
         format!("{}, {}", part(name), part(words))
     }
 }

@@ -19,8 +19,8 @@ impl Drop for Block {
     fn drop(&mut self) {
         let context = &self.context;
         let freed = context.enter().and_then(|()| match self.kind {
-            // SAFETY: the address came from the pool, is freed once, and the owner of the buffer answers for work that still uses it.
             MemoryKind::Device => {
+                // SAFETY: the address came from the pool, is freed once, and the owner of the buffer answers for work that still uses it.
                 context.check(unsafe { cu::cuMemFreeAsync(self.addr, context.memory_stream) }, "cuMemFreeAsync")
             }
             // SAFETY: as above, from `cuMemHostAlloc`.

@@ -84,8 +84,8 @@ impl Modules {
         if shared > SHARED_FREE {
             let attribute = cu::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: sets an attribute of a function of this context.
-            self.context
-                .check(unsafe { cu::cuFuncSetAttribute(function, attribute, shared as i32) }, "cuFuncSetAttribute")?;
+            let code = unsafe { cu::cuFuncSetAttribute(function, attribute, shared as i32) };
+            self.context.check(code, "cuFuncSetAttribute")?;
         }
         Ok(Function(function))
     }

@@ -9,6 +9,7 @@ use crate::params::{Params, Ptr};
 use crate::staging::Staging;
 use cudarc::driver::sys::{self as cu, CUresult, CUstream};
 use omnihal::{Args, Error, ErrorKind, Event, Graph, Mem, Plan, Result, Stream};
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,6 +47,16 @@ impl CudaStream {
         })
     }
 
+    /// The context of its device.
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// The raw stream, for the vendor's libraries.
+    pub(crate) fn handle(&self) -> CUstream {
+        self.handle
+    }
+
     fn outside_capture(&self, what: &str) -> Result<()> {
         match self.capturing.load(Acquire) {
             false => self.context.enter(),
@@ -57,6 +68,12 @@ impl CudaStream {
         // Slots are marked busy before use, so a panic elsewhere leaves them consistent.
         self.staging.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives this backend its own stream back.
+pub(crate) fn own(stream: &dyn Stream) -> Result<&CudaStream> {
+    let other = || Error::argument("a stream of another device was given to the cuda backend; make it on this device");
+    (stream as &dyn Any).downcast_ref::<CudaStream>().ok_or_else(other)
 }
 
 /// Waits until `done` says so, at most `timeout`: first spinning, for the microseconds that a step lasts, then asleep.
@@ -146,16 +163,6 @@ impl Queue<'_> {
         }
         // SAFETY: passed on from the caller.
         self.context.check(unsafe { cu::cuMemsetD8Async(at.0, byte, bytes, self.stream) }, "cuMemsetD8Async")
-    }
-
-    /// The raw stream, for the vendor's libraries.
-    pub(crate) fn stream(&self) -> CUstream {
-        self.stream
-    }
-
-    /// The context.
-    pub(crate) fn context(&self) -> &Context {
-        self.context
     }
 }
 

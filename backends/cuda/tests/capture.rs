@@ -15,7 +15,8 @@ fn a_replay_is_one_driver_call_and_a_forbidden_call_leaves_the_capture_whole() {
     let driver = StandIn::stage(&["norm"]);
     {
         let device = driver.open();
-        let op = Rms { rows: 4, heads: 1, width: 64, eps: 0.0, weight: None, input: DType::F32, output: DType::F32 }.into();
+        let op =
+            Rms { rows: 4, heads: 1, width: 64, eps: 0.0, weight: None, input: DType::F32, output: DType::F32 }.into();
         let (plan, stream) = (device.plan(&op).unwrap(), device.stream().unwrap());
         let buffer = device.alloc(4 * 64 * 4, MemoryKind::Device).unwrap();
         let view = View::contiguous(buffer.mem(), DType::F32, [4, 1, 64]).unwrap();
@@ -36,7 +37,14 @@ fn a_replay_is_one_driver_call_and_a_forbidden_call_leaves_the_capture_whole() {
         assert_eq!(graph.nodes(), 3);
 
         let of = |name| driver.calls(name);
-        let names = ["cuGraphLaunch", "cuLaunchKernel", "cuStreamQuery", "cuStreamSynchronize", "cuEventQuery", "cuMemcpyAsync"];
+        let names = [
+            "cuGraphLaunch",
+            "cuLaunchKernel",
+            "cuStreamQuery",
+            "cuStreamSynchronize",
+            "cuEventQuery",
+            "cuMemcpyAsync",
+        ];
         let before = names.map(of);
         for _ in 0..10 {
             // SAFETY: as above.

@@ -22,11 +22,19 @@ fn after_a_failure_of_the_device_every_call_gives_the_first_cause() {
     let run = || unsafe { stream.run(&*plan, &Args::new(&views)) };
     run().unwrap();
     let first = run().unwrap_err();
-    assert_eq!((first.kind(), first.severity(), first.sequence()), (ErrorKind::Execution, Severity::DeviceLost, Some(1)));
+    assert_eq!(
+        (first.kind(), first.severity(), first.sequence()),
+        (ErrorKind::Execution, Severity::DeviceLost, Some(1))
+    );
     assert_eq!(first.vendor().unwrap().code, LAUNCH_FAILED as i64);
     assert!(first.vendor().unwrap().text.starts_with("CUDA_ERROR_LAUNCH_FAILED, "), "{first}");
     let health = device.health().unwrap_err();
-    for later in [stream.sync(Duration::ZERO).err(), device.alloc(8, MemoryKind::Device).err(), device.event().err(), run().err()] {
+    for later in [
+        stream.sync(Duration::ZERO).err(),
+        device.alloc(8, MemoryKind::Device).err(),
+        device.event().err(),
+        run().err(),
+    ] {
         assert_eq!(later.unwrap().vendor(), health.vendor());
     }
 }

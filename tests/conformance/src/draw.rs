@@ -175,7 +175,9 @@ fn reals(case: &Case, arg: &ArgType, dtype: DType, random: &mut Random) -> Vec<u
     let null = if matches!(name, "state" | "ring" | "pool") { shape.elements() / shape[0] } else { 0 };
     let width = shape.dims().last().copied().unwrap_or(1);
     let whole = case.data == Data::Nan && (is_weight(name) || matches!(name, "pool" | "ring" | "kv" | "sink"));
-    let data = if tame(name) || whole { Data::Normal } else { case.data };
+    // An entry is zero only if nothing is added to it.
+    let zero = case.data == Data::Zero && name == "ape";
+    let data = if (tame(name) && !zero) || whole { Data::Normal } else { case.data };
     let mut size = 1.0;
     let mut codes = Vec::with_capacity(dtype.bytes(shape.elements()));
     for i in 0..shape.elements() {

@@ -46,7 +46,9 @@ impl StandIn {
     pub fn calls(&self, name: &str) -> u64 {
         let name = CString::new(name).unwrap();
         // SAFETY: the stand-in's own function.
-        unsafe { self.library.get::<unsafe extern "C" fn(*const c_char) -> u64>("fake_cann_calls").unwrap()(name.as_ptr()) }
+        unsafe {
+            self.library.get::<unsafe extern "C" fn(*const c_char) -> u64>("fake_cann_calls").unwrap()(name.as_ptr())
+        }
     }
 
     /// Makes a later call fail.
@@ -54,7 +56,11 @@ impl StandIn {
         let name = CString::new(name).unwrap();
         // SAFETY: the stand-in's own function.
         unsafe {
-            self.library.get::<unsafe extern "C" fn(*const c_char, u64, i32)>("fake_cann_fail").unwrap()(name.as_ptr(), after, code)
+            self.library.get::<unsafe extern "C" fn(*const c_char, u64, i32)>("fake_cann_fail").unwrap()(
+                name.as_ptr(),
+                after,
+                code,
+            )
         }
     }
 
@@ -71,7 +77,10 @@ impl StandIn {
         let mut text = vec![0u8; 1 << 16];
         // SAFETY: the stand-in's own function; the place has this many bytes.
         unsafe {
-            self.library.get::<unsafe extern "C" fn(*mut c_char, usize) -> u64>("fake_cann_broken").unwrap()(text.as_mut_ptr().cast(), text.len())
+            self.library.get::<unsafe extern "C" fn(*mut c_char, usize) -> u64>("fake_cann_broken").unwrap()(
+                text.as_mut_ptr().cast(),
+                text.len(),
+            )
         };
         let end = text.iter().position(|&b| b == 0).unwrap();
         String::from_utf8_lossy(&text[..end]).into_owned()
@@ -79,7 +88,12 @@ impl StandIn {
 }
 
 /// Runs an operator on f32 inputs, once; gives the outputs' f32 values in the order of the arguments. `None` is an output of that many elements.
-pub fn run(device: &dyn Device, stream: &dyn Stream, op: &Op, args: &[(DType, Shape, Option<Vec<f32>>)]) -> Result<Vec<Vec<f32>>> {
+pub fn run(
+    device: &dyn Device,
+    stream: &dyn Stream,
+    op: &Op,
+    args: &[(DType, Shape, Option<Vec<f32>>)],
+) -> Result<Vec<Vec<f32>>> {
     let plan = device.plan(op)?;
     let mut buffers: Vec<Buffer> = Vec::new();
     let mut views = Vec::new();

@@ -33,13 +33,21 @@ fn unescape(text: &str) -> String {
 pub fn mutants(wanted: &[String]) -> Result<Vec<Mutant>, Box<dyn Error>> {
     let mut all = Vec::new();
     for family in omnihal_cuda::kernels::families().filter(|f| wanted.is_empty() || wanted.iter().any(|w| w == f)) {
-        let text = std::fs::read_to_string(folder().join(format!("{family}.tsv"))).map_err(|e| format!("mutants/{family}.tsv: {e}"))?;
+        let text = std::fs::read_to_string(folder().join(format!("{family}.tsv")))
+            .map_err(|e| format!("mutants/{family}.tsv: {e}"))?;
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let [id, file, old, new, what] = line.split('\t').collect::<Vec<_>>()[..] else {
                 return Err(format!("mutants/{family}.tsv: `{line}` has not five columns").into());
             };
             let (old, new) = (unescape(old), unescape(new));
-            all.push(Mutant { id: id.to_owned(), family: family.to_owned(), file: file.to_owned(), old, new, what: what.to_owned() });
+            all.push(Mutant {
+                id: id.to_owned(),
+                family: family.to_owned(),
+                file: file.to_owned(),
+                old,
+                new,
+                what: what.to_owned(),
+            });
         }
     }
     Ok(all)
@@ -70,7 +78,9 @@ pub fn killers() -> Result<BTreeMap<String, Killer>, Box<dyn Error>> {
 
 /// Writes what [`killers`] reads.
 pub fn write_killers(all: &BTreeMap<String, Killer>) -> std::io::Result<()> {
-    let mut text = String::from("# Planted mistake, order of threads, the case that it fails. Written by `cargo run -p omnihal-cuda --example mutants -- --find`.\n");
+    let mut text = String::from(
+        "# Planted mistake, order of threads, the case that it fails. Written by `cargo run -p omnihal-cuda --example mutants -- --find`.\n",
+    );
     for (id, killer) in all {
         text += &format!("{id}\t{}\t{}\n", killer.order, killer.case);
     }

@@ -1,6 +1,6 @@
 //! Compiling kernels: nvcc, NVRTC, and a host compiler for running their logic without a device.
 
-use super::{families, family, files, store};
+use super::{families, source, sources, store};
 use cudarc::nvrtc::sys as rtc;
 use omnihal::{Error, ErrorKind, Result};
 use std::ffi::{CStr, CString};
@@ -60,7 +60,7 @@ impl Compiler {
             Compiler::Nvrtc => nvrtc(family, arch),
             _ => {
                 let folder = Scratch::new()?;
-                for (name, text) in files(self::family(family)?) {
+                for (name, text) in sources(family)? {
                     std::fs::write(folder.0.join(name), text).map_err(|e| io(&folder.0, &e))?;
                 }
                 self.image_of(&folder.0, family, arch)
@@ -84,7 +84,19 @@ impl Compiler {
             Compiler::Host(compiler, options) => {
                 let mut command = Command::new(compiler);
                 command
-                    .args(["-x", "c++", "-std=c++17", "-O2", "-fPIC", "-shared", "-ffp-contract=off", "-w"])
+                    .args([
+                        "-x",
+                        "c++",
+                        "-std=c++17",
+                        "-O2",
+                        "-fPIC",
+                        "-shared",
+                        "-fno-strict-aliasing",
+                        "-fno-gnu-unique",
+                        "-fvisibility-inlines-hidden",
+                        "-ffp-contract=off",
+                        "-w",
+                    ])
                     .args(options);
                 command
             }
@@ -153,10 +165,10 @@ fn nvrtc(family: &str, arch: &str) -> Result<Vec<u8>> {
         return Err(Error::new(ErrorKind::NotFound, "libnvrtc.so was not found"));
     }
     let c = |text: &str| CString::new(text).map_err(|_| Error::argument("a kernel text holds a zero byte"));
-    let kernels = self::family(family)?;
-    let files = files(kernels).map(|(name, text)| Ok((c(&name)?, c(text)?))).collect::<Result<Vec<_>>>()?;
+    let files =
+        sources(family)?.into_iter().map(|(name, text)| Ok((c(&name)?, c(text)?))).collect::<Result<Vec<_>>>()?;
     let (names, texts): (Vec<_>, Vec<_>) = files.iter().map(|(n, t)| (n.as_ptr(), t.as_ptr())).unzip();
-    let (text, name) = (c(kernels.source)?, c(&format!("{family}.cu"))?);
+    let (text, name) = (c(source(family)?)?, c(&format!("{family}.cu"))?);
     let options =
         [&OPTIONS[..], &[format!("-arch={arch}").as_str()]].concat().into_iter().map(c).collect::<Result<Vec<_>>>()?;
     let options: Vec<_> = options.iter().map(|option| option.as_ptr()).collect();

@@ -20,85 +20,49 @@ pub const FOLDER: &str = "OMNIHAL_CUDA_KERNELS";
 /// The oldest compute capability that the kernels are written for: bf16 tensor cores and asynchronous copies.
 pub const OLDEST_CAPABILITY: u32 = 80;
 
-macro_rules! texts {
-    ($($file:literal),* $(,)?) => { &[$(($file, include_str!(concat!("../../kernels/", $file)))),*] };
-}
-
-/// What families may include. Only host compilers read `fiber.h`.
-pub(crate) const HEADERS: &[(&str, &str)] = texts![
-    "common.cuh",
-    "fiber.h",
-    "gemm_gemv.cuh",
-    "gemm_mma.cuh",
-    "gemm_store.cuh",
-    "gemm_tile.cuh",
-    "mma.cuh",
-    "params.h",
-    "runs.cuh",
-    "strided.cuh",
-    "weights.cuh",
-];
-
-macro_rules! families {
-    ($($family:literal),* $(,)?) => { &[$(Family {
-        name: $family,
-        source: include_str!(concat!("../../kernels/", $family, ".cu")),
-        params: include_str!(concat!("../../kernels/params_", $family, ".h")),
-    }),*] };
-}
-
-/// The kernels of a family.
-pub(crate) struct Family {
-    pub name: &'static str,
-    /// The text of its file.
-    pub source: &'static str,
-    /// The text of its parameter header.
-    pub params: &'static str,
-}
-
-pub(crate) const FAMILIES: &[Family] = families![
-    "attention",
-    "cache",
-    "compress",
-    "copy",
-    "elementwise",
-    "embed",
-    "gemm",
-    "hyper",
-    "indexer",
-    "moe",
-    "norm",
-    "quant",
-    "rope",
-    "sample",
-];
+// `HEADERS`: what families may include, name and text; only host compilers read `fiber.h`. `FAMILIES`: name and text of each family's file. Listed by build.rs.
+include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// The families, by name.
 pub fn families() -> impl Iterator<Item = &'static str> {
-    FAMILIES.iter().map(|family| family.name)
+    FAMILIES.iter().map(|(name, _)| *name)
 }
 
-/// A family by its name.
-pub(crate) fn family(name: &str) -> Result<&'static Family> {
-    let found = FAMILIES.iter().find(|family| family.name == name);
-    found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there are no kernels of family {name}")))
+/// The text of a family's file.
+pub(crate) fn source(family: &str) -> Result<&'static str> {
+    let found = FAMILIES.iter().find(|(name, _)| *name == family);
+    found
+        .map(|(_, text)| *text)
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there are no kernels of family {family}")))
 }
 
-/// The files that the compiler of a family reads, by name.
-pub(crate) fn files(family: &Family) -> impl Iterator<Item = (String, &'static str)> {
-    let own = [(format!("{}.cu", family.name), family.source), (format!("params_{}.h", family.name), family.params)];
-    HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain(own)
+/// The files that a compiler of a family may read: name and text.
+pub fn sources(family: &str) -> Result<Vec<(String, &'static str)>> {
+    let own = (format!("{family}.cu"), source(family)?);
+    Ok(HEADERS.iter().map(|(name, text)| ((*name).to_owned(), *text)).chain([own]).collect())
 }
 
-/// The files that the compiler of a family reads: name and text.
-pub fn sources(name: &str) -> Result<Vec<(String, &'static str)>> {
-    Ok(files(family(name)?).collect())
+/// The files that a device compiler does read for a family: its own, and what they include, once each, in the order in which they are met.
+fn included(family: &str) -> Result<Vec<(String, &'static str)>> {
+    let all = sources(family)?;
+    let mut met = vec![format!("{family}.cu")];
+    let mut next = 0;
+    while let Some(name) = met.get(next) {
+        let text = all.iter().find(|(file, _)| file == name).map_or("", |(_, text)| *text);
+        let includes = text.lines().filter_map(|line| line.trim().strip_prefix("#include \"")?.strip_suffix('"'));
+        let new: Vec<_> =
+            includes.filter(|file| *file != "fiber.h" && !met.iter().any(|m| m == file)).map(str::to_owned).collect();
+        met.extend(new);
+        next += 1;
+    }
+    let named = |name: String| all.iter().find(|(file, _)| *file == name).cloned();
+    Ok(met.into_iter().filter_map(named).collect())
 }
 
 /// The digest of everything that a device compiler reads for a family, in hexadecimal. `fiber.h` is not part of it.
 pub fn digest(name: &str) -> Result<String> {
     let mut hash = Sha256::new();
-    for (name, text) in files(family(name)?).filter(|(name, _)| name != "fiber.h") {
+    for (name, text) in included(name)? {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);
         hash.update((text.len() as u64).to_le_bytes());
@@ -186,8 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_depends_on_the_family() {
+    fn the_digest_is_of_what_the_family_reads() {
         assert_eq!(digest("norm").unwrap().len(), 64);
         assert!(digest("nothing").is_err());
+        let read: Vec<_> = included("norm").unwrap().into_iter().map(|(name, _)| name).collect();
+        assert!(
+            ["norm.cu", "common.cuh", "params.h", "params_norm.h"].iter().all(|file| read.iter().any(|r| r == file)),
+            "{read:?}"
+        );
+        assert!(!read.iter().any(|file| file == "fiber.h" || file == "params_moe.h"), "{read:?}");
     }
 }

@@ -134,13 +134,19 @@ fn store(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     let (Op::CacheStore(d), views) = (&plan.op, StoreArgs::new(args)?) else { return Ok(()) };
     let (group, kind) = groups(d.format);
     let ring = views.ring;
+    let (slot_bytes, row_bytes) = (ring.dtype.bytes(ring.strides[0]), ring.dtype.bytes(ring.strides[1]));
+    // A run of codes is one store of 8 or 4 bytes.
+    let row_whole = match d.format {
+        RowFormat::Plain(_) => aligned(ring),
+        _ => (ring.addr() | slot_bytes as u64 | row_bytes as u64).is_multiple_of(if kind == 0 { 8 } else { 4 }),
+    };
     let params = CacheStore {
         kv: Rows::new(views.kv),
         to: ring.into(),
         toks: views.toks.into(),
         seq_rows: views.seqs.into(),
-        slot_bytes: ring.dtype.bytes(ring.strides[0]) as i64,
-        row_bytes: ring.dtype.bytes(ring.strides[1]) as i64,
+        slot_bytes: slot_bytes as i64,
+        row_bytes: row_bytes as i64,
         toks_row: views.toks.strides[0] as i64,
         seqs_row: views.seqs.strides[0] as i64,
         seqs: int(d.seqs),
@@ -152,7 +158,7 @@ fn store(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         kind,
         stored: ring.dtype as i32,
         whole: i32::from(aligned(views.kv)),
-        row_whole: i32::from(aligned(ring)),
+        row_whole: i32::from(row_whole),
     };
     let rows = d.rows.min(args.rows_hint) as u32;
     queue.launch(plan.kernel(0)?, [rows, 1, 1], STORE_THREADS, 0, &params)

@@ -200,7 +200,7 @@ fn select(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
 }
 
 /// Lines up to this length are a warp's work; longer ones a block's.
-const WARP_LINE: usize = 1024;
+const WARP_LINE: usize = 128;
 
 /// Neighbouring lines from which on a thread for each reads whole sectors.
 const THREAD_LINES: usize = 32;
@@ -254,8 +254,14 @@ fn softmax(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     queue.launch(plan.kernel(0)?, [blocks, 1, 1], THREADS, 0, &params)
 }
 
-/// Rows longer than this get the largest block.
-const CUMSUM_WIDE: usize = 2048;
+/// Threads for a row of `cumsum`, which sum four elements each: a few tiles a block, so that threads of short rows do not wait for nothing.
+fn cumsum_threads(len: usize) -> u32 {
+    match len {
+        0..=1024 => 64,
+        1025..=8192 => 256,
+        _ => 1024,
+    }
+}
 
 fn cumsum(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
     let (Op::Cumsum(d), a) = (&plan.op, CumsumArgs::new(args)?) else { return Ok(()) };
@@ -266,6 +272,6 @@ fn cumsum(plan: &CudaPlan, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
         exclusive: i32::from(d.exclusive),
         whole: i32::from(aligned(a.x) && aligned(a.y)),
     };
-    let threads = if d.len > CUMSUM_WIDE { 4 * THREADS } else { THREADS };
+    let threads = cumsum_threads(d.len);
     queue.launch(plan.kernel(0)?, [d.rows as u32, 1, 1], threads, 0, &params)
 }

@@ -14,6 +14,7 @@ mod norm;
 mod quant;
 mod rope;
 mod sample;
+mod topk;
 mod walk;
 
 use crate::modules::{Function, Modules};

@@ -1,6 +1,6 @@
 //! `norm.rms`.
 
-use super::walk::{RUN, THREADS, aligned};
+use super::walk::{RUN, aligned};
 use super::{Choice, CudaPlan, fits, int, unsupported};
 use crate::modules::Modules;
 use crate::params::{Rows, params};
@@ -23,9 +23,12 @@ params! {
     }
 }
 
+/// The largest block of `rms_norm`.
+const MAX_THREADS: usize = 1024;
+
 /// Threads of a block, one block a vector: a thread for each run of eight, in whole warps.
 fn threads(width: usize) -> u32 {
-    width.div_ceil(RUN).next_multiple_of(32).min(THREADS as usize) as u32
+    width.div_ceil(RUN).next_multiple_of(32).min(MAX_THREADS) as u32
 }
 
 pub(crate) fn plan(op: &Op, modules: &Modules) -> Result<Choice> {

@@ -12,10 +12,10 @@ use omnihal_runtime::search::LibrarySearch;
 use std::sync::OnceLock;
 
 /// Variables that name a CUDA installation.
-const VARIABLES: &[(&str, &str)] = &[("CUDA_PATH", "lib64"), ("CUDA_HOME", "lib64")];
+pub(crate) const VARIABLES: &[(&str, &str)] = &[("CUDA_PATH", "lib64"), ("CUDA_HOME", "lib64")];
 
 /// Where the CUDA installer, its compatibility package and WSL put libraries.
-const DEFAULTS: &[&str] = &["/usr/local/cuda/compat", "/usr/local/cuda/lib64", "/usr/lib/wsl/lib"];
+pub(crate) const DEFAULTS: &[&str] = &["/usr/local/cuda/compat", "/usr/local/cuda/lib64", "/usr/lib/wsl/lib"];
 
 /// The library without which no device can be driven.
 pub(crate) const DRIVER: LibrarySearch<'_> =

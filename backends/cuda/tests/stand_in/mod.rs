@@ -57,7 +57,13 @@ impl StandIn {
     pub fn fail(&self, name: &str, after: u64, code: u32) {
         let name = CString::new(name).unwrap();
         // SAFETY: the stand-in's own function.
-        unsafe { self.library.get::<unsafe extern "C" fn(*const i8, u64, u32)>("fake_cuda_fail").unwrap()(name.as_ptr(), after, code) }
+        unsafe {
+            self.library.get::<unsafe extern "C" fn(*const i8, u64, u32)>("fake_cuda_fail").unwrap()(
+                name.as_ptr(),
+                after,
+                code,
+            )
+        }
     }
 
     /// Live streams, events, executable graphs, modules and blocks of memory.

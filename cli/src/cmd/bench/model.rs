@@ -36,7 +36,10 @@ pub struct Model {
     /// Context at which decoding starts
     #[arg(long, value_name = "N", default_value_t = 128)]
     decode_at: usize,
-    /// Tokens decoded in a repetition; 0 leaves it out
+    /// Sequences that decode side by side
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    batch: u32,
+    /// Steps decoded in a repetition, a token of each sequence in one; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 32)]
     tokens: usize,
     /// Repetitions
@@ -78,6 +81,7 @@ struct Report<'a> {
     load_seconds: f64,
     prefill_tokens_per_second: Option<Rate>,
     decode_at: usize,
+    batch: u32,
     decode_tokens_per_second: Option<Rate>,
     /// Of the config; the files may hold wider types.
     weight_bytes_read_per_token: u64,
@@ -122,6 +126,7 @@ impl Model {
             load_seconds,
             prefill_tokens_per_second: prefill,
             decode_at: self.decode_at,
+            batch: self.batch,
             decode_tokens_per_second: decode,
             weight_bytes_read_per_token: read,
             weight_gigabytes_per_second: speed,
@@ -149,7 +154,8 @@ impl Model {
             )));
         }
         let mut options = self.compute.options(config, positions, &self.backend)?;
-        options.max_rows = self.chunk;
+        options.max_rows = self.chunk.max(self.batch as usize);
+        options.sequences = self.batch as usize;
         Ok((options, Account::new(config, Query::new(self.decode_at as u64))?))
     }
 
@@ -176,21 +182,36 @@ impl Model {
         }
         let ids = ids(engine.config(), self.positions_decoded());
         let (prompt, mut rest) = ids.split_at(self.decode_at);
-        let seq = engine.add()?;
-        engine.step(&[Feed { seq, tokens: prompt, want: Want::None }])?;
+        let mut seqs = Vec::new();
+        for _ in 0..self.batch {
+            let seq = engine.add()?;
+            engine.step(&[Feed { seq, tokens: prompt, want: Want::None }])?;
+            seqs.push(seq);
+        }
+        let vocab = engine.config().vocab_size as u32;
+        // Sequences go on with tokens of their own, so that they are routed apart.
+        let mut tokens: Vec<u32> = vec![0; seqs.len()];
         let mut decode = |count: usize| {
             let (now, later) = rest.split_at(count);
             rest = later;
             let start = Instant::now();
-            for token in now.chunks(1) {
-                engine.step(&[Feed { seq, tokens: token, want: Want::Last }])?;
+            for &token in now {
+                tokens.iter_mut().enumerate().for_each(|(i, t)| *t = (token + 7919 * i as u32) % vocab);
+                let feeds: Vec<_> = seqs
+                    .iter()
+                    .zip(tokens.chunks(1))
+                    .map(|(&seq, tokens)| Feed { seq, tokens, want: Want::Last })
+                    .collect();
+                engine.step(&feeds)?;
             }
-            Ok(count as f64 / start.elapsed().as_secs_f64())
+            Ok((count * seqs.len()) as f64 / start.elapsed().as_secs_f64())
         };
         decode(1)?;
         let rates = (0..self.reps).map(|_| decode(self.tokens));
         let rates = rates.collect::<Result<_, omnihal_deepseek::error::ModelError>>()?;
-        engine.remove(seq)?;
+        for seq in seqs {
+            engine.remove(seq)?;
+        }
         Ok(rates)
     }
 
@@ -225,7 +246,11 @@ impl Report<'_> {
             self.model, self.backend, self.device, self.act, self.precision, self.threads, self.load_seconds
         );
         out += &rate("prefill", self.prefill_tokens_per_second, String::new());
-        out += &rate("decode", self.decode_tokens_per_second, format!(" at {}", self.decode_at));
+        out += &rate(
+            "decode",
+            self.decode_tokens_per_second,
+            format!(" at {}, {} side by side", self.decode_at, self.batch),
+        );
         if let Some(speed) = self.weight_gigabytes_per_second {
             let read = output::bytes(self.weight_bytes_read_per_token);
             out += &format!("weights    {speed:>10.2} GB/s ({read} a token)");

@@ -42,10 +42,6 @@ pub(super) fn add(list: &mut List) {
         // Gates far apart: the softmax must subtract the largest.
         let d = update(&batch::BORDER, 0, (33, 8), RowQuant::None, plain, DType::F32, act);
         list.step(d, Data::Wide, &batch::BORDER, true);
-        // Entries so small that the epsilon of the norm decides their size.
-        for step in [&batch::MIXED, &batch::CHUNK] {
-            list.step(update(step, 0, (40, 8), RowQuant::None, plain, DType::F32, act), Data::Wide, step, true);
-        }
         let d = update(&batch::CHUNK, 1, (17, 2), RowQuant::None, plain, DType::F32, act);
         list.step(d, Data::Whole, &batch::CHUNK, true);
         let d = update(&batch::PAGE, 0, (40, 8), RowQuant::None, plain, DType::F32, act);

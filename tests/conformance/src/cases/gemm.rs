@@ -11,6 +11,7 @@ const LAYOUTS: [Layout; 3] = [Layout::Dense, Layout::Apart, Layout::Shifted];
 
 pub(super) fn add(list: &mut List) {
     linear(list);
+    prompt(list);
     released(list);
     batched(list);
     grouped(list);
@@ -66,6 +67,38 @@ fn released(list: &mut List) {
             let d = Linear { rows: 2, inner, outer, input, weight: *weight, a_quant, output, accumulate: false };
             list.add(d, Data::Normal, Layout::Dense, None, false);
         }
+    }
+}
+
+/// As many rows as a prompt brings: kernels with tiles of 64, 128 and 256 rows, and with the inner axis cut among blocks, are others than those of a few rows.
+fn prompt(list: &mut List) {
+    for weight in WEIGHTS {
+        for (rows, inner, outer) in [(33, 544, 72), (65, 160, 140), (130, 640, 140), (200, 640, 140)] {
+            for a_quant in [ActQuant::None, ActQuant::F8G128] {
+                if a_quant != ActQuant::None && inner % 128 != 0 {
+                    continue;
+                }
+                let (input, output) = (DType::BF16, DType::BF16);
+                let d = Linear { rows, inner, outer, input, weight, a_quant, output, accumulate: false };
+                list.add(d, Data::Normal, Layout::Dense, None, false);
+            }
+        }
+    }
+    for rows in [65, 200] {
+        let (input, output) = (DType::BF16, DType::BF16);
+        let d = Batched {
+            batch: 2,
+            m: rows,
+            inner: 640,
+            n: 40,
+            transpose_a: false,
+            transpose_b: true,
+            input,
+            output,
+            alpha: 1.0,
+            accumulate: false,
+        };
+        list.add(d, Data::Normal, Layout::Dense, None, false);
     }
 }
 

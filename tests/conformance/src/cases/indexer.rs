@@ -41,7 +41,7 @@ pub(super) fn add(list: &mut List) {
         }
         // Every visible entry is kept: one that should be absent cannot hide behind better ones.
         let all = page.geometry.pages.capacity();
-        list.step(select(page, (2, 32, 8), all, RowFormat::Plain(act), act), Data::Normal, page, true);
+        list.step(select(page, (2, 32, 8), all, RowFormat::Plain(act), act), Data::Whole, page, true);
         // Many ties, and scores of 0 where no head is positive.
         list.step(select(decode, (2, 32, 8), 4, RowFormat::Plain(act), act), Data::Whole, decode, true);
         list.add(

@@ -32,6 +32,9 @@ pub(super) fn add(list: &mut List) {
             for a_quant in [ActQuant::None, ActQuant::F8G128] {
                 mlp(list, w13, w2, a_quant, act);
                 experts(list, w13, w2, a_quant, act);
+                if act == DType::BF16 {
+                    prompt(list, w13, w2, a_quant);
+                }
             }
         }
     }
@@ -92,6 +95,19 @@ fn mlp(list: &mut List, w13: WeightFormat, w2: WeightFormat, a_quant: ActQuant, 
     );
     if a_quant == ActQuant::None {
         let d = Mlp { rows: 1, width: 4096, inter: 256, w13, w2, limit: 10.0, a_quant, act };
+        list.add(d, Data::Normal, Layout::Dense, None, false);
+    }
+}
+
+/// As many rows as a prompt brings, so that experts have tiles of 32 and 64 pairs to fill.
+fn prompt(list: &mut List, w13: WeightFormat, w2: WeightFormat, a_quant: ActQuant) {
+    let (width, inter, limit, act) = (128, 128, 10.0, DType::BF16);
+    for rows in [70, 130] {
+        list.add(Mlp { rows, width, inter, w13, w2, limit, a_quant, act }, Data::Normal, Layout::Dense, None, false);
+    }
+    for (rows, choices, local) in [(30, 2, 5), (100, 2, 2)] {
+        let d =
+            Experts { rows, width, inter, choices, first: 0, local, w13, w2, limit, a_quant, act, accumulate: true };
         list.add(d, Data::Normal, Layout::Dense, None, false);
     }
 }

@@ -5,7 +5,7 @@
 //! shared memory; what a capture forbids; the first failure for ever after. Streams are threads that are now and then late.
 //!
 //! Variables: `FAKE_CUDA_ORDER` (`forward`, `reverse` or a seed: the order of a block's threads), `FAKE_CUDA_MEMORY` (bytes), `FAKE_CUDA_FAIL`
-//! (`call:after:code,...`), `FAKE_CUDA_CAPABILITY` (`90`).
+//! (`call:after:code,...`), `FAKE_CUDA_CAPABILITY` (`90`), `FAKE_CUDA_DRY` (kernels are checked and not run).
 //!
 //! Safety: every exported function has the contract of the driver's function of that name.
 #![allow(non_snake_case, reason = "the driver's names")]
@@ -349,7 +349,7 @@ driver! {
     /// Fills with a byte.
     fn cuMemsetD8Async(at: u64, byte: u8, bytes: usize, stream: usize) {
         let stream = find_stream(stream)?;
-        if state().memory.holds(at as usize, bytes).is_none() { return Err(codes::INVALID_VALUE) }
+        if !state::dry() && state().memory.holds(at as usize, bytes).is_none() { return Err(codes::INVALID_VALUE) }
         stream.push(Node::Fill(at as usize, byte, bytes))
     }
 

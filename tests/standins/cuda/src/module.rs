@@ -3,7 +3,6 @@
 use crate::codes::{self, Code};
 use libloading::Library;
 use std::ffi::{CStr, c_char, c_void};
-use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -59,6 +58,9 @@ pub struct Module {
     library: Arc<Library>,
 }
 
+/// Images loaded so far.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 /// Bytes of an ELF file: the section headers are its last part, as linkers write it.
 ///
 /// # Safety
@@ -83,17 +85,14 @@ impl Module {
         // SAFETY: passed on from the caller.
         let bytes =
             unsafe { length(image).map(|len| std::slice::from_raw_parts(image, len)) }.ok_or(codes::INVALID_IMAGE)?;
-        // SAFETY: makes a file without a name; the descriptor is ours.
-        let file = unsafe { libc::memfd_create(c"kernels".as_ptr(), libc::MFD_CLOEXEC) };
-        if file < 0 {
-            return Err(codes::OUT_OF_MEMORY);
-        }
-        // SAFETY: the descriptor is open and owned from here on.
-        let mut file = unsafe { std::fs::File::from_raw_fd(file) };
-        std::io::Write::write_all(&mut file, bytes).map_err(|_| codes::OUT_OF_MEMORY)?;
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+        // The loader knows a library by its path: no two images may ever have the same.
+        let name = format!("fake-cuda-{}-{}.so", std::process::id(), COUNT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).map_err(|_| codes::OUT_OF_MEMORY)?;
         // SAFETY: the library runs no constructor but those of the C++ run time.
-        let library = unsafe { Library::new(path) }.map_err(|error| {
+        let library = unsafe { Library::new(&path) };
+        let _ = std::fs::remove_file(&path);
+        let library = library.map_err(|error| {
             eprintln!("stand-in driver: an image does not load: {error}; it loads only those built with --host");
             codes::INVALID_IMAGE
         })?;

@@ -36,6 +36,8 @@ const MAX_GRID_Y: usize = 65535;
 const ROUND_INSIDE: usize = 2;
 /// Vectors that tensor-core kernels load.
 const VECTOR: usize = 16;
+/// Elements between rows of a tile whose offsets take 32 bits.
+const MAX_ROW_STRIDE: i64 = 1 << 22;
 /// What parts of the workspace are aligned to.
 const ALIGN: usize = 256;
 
@@ -64,7 +66,7 @@ mod gemv {
     pub(super) const CHANNELS: usize = 16;
     pub(super) const MAX_ROWS: usize = 16;
     pub(super) const WARPS: usize = 8;
-    pub(super) const SLOTS: usize = 8;
+    pub(super) const SLOTS: usize = 4;
 }
 
 /// `SmallTile` and `LargeTile` of `gemm_mma.cuh`.
@@ -78,6 +80,25 @@ mod tile {
     /// Least k of a part, and most parts.
     pub(super) const LEAST_SPLIT: usize = 256;
     pub(super) const MAX_SPLITS: usize = 16;
+}
+
+/// `Wide` of `gemm_wide.cuh`.
+mod wide {
+    /// The only one that has the warp-group unit as it is used.
+    pub(super) const CAPABILITY: u32 = 90;
+    pub(super) const ROWS: usize = 256;
+    /// Rows from which it is worth it: a block takes 256.
+    pub(super) const LEAST_ROWS: usize = 192;
+    const STAGES: usize = 4;
+
+    pub(super) fn shared(bits: usize) -> usize {
+        let code_row = match bits {
+            16 => 128,
+            8 => 80,
+            _ => 48,
+        };
+        STAGES * (ROWS * 128 + super::tile::CHANNELS * code_row).next_multiple_of(1024) + 1024
+    }
 }
 
 pub(super) fn choose(enqueue: Enqueue, shape: &Shape, modules: &Modules) -> Result<Choice> {
@@ -163,8 +184,9 @@ fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> 
         return Ok(false);
     }
     let bits = shape.weight.dtype().bits();
-    let (chunk, scaled) = (4 * VECTOR * 8 / bits, shape.weight.is_quantised());
-    let ring = gemv::WARPS * gemv::SLOTS * if scaled { 1024 + 128 } else { 1024 };
+    let (parts, scaled) = (if bits == 4 { 1 } else { 2 }, shape.weight.is_quantised());
+    let chunk = parts * 4 * VECTOR * 8 / bits;
+    let ring = gemv::WARPS * gemv::SLOTS * (parts * 1024 + if scaled { 128 } else { 0 });
     let row = (shape.inner.next_multiple_of(chunk) * 2).next_multiple_of(128) + if scaled { 16 } else { 64 };
     let shared = ring + shape.rows * row;
     let eights = shape.rows.div_ceil(8);
@@ -188,13 +210,17 @@ fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> 
 
 /// Takes a kernel for tiles of many rows.
 fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> Result<()> {
-    let small = shape.sorted || shape.rows <= tile::SMALL_ROWS;
-    let (name, height, stages) = match small {
-        true => ("small", tile::SMALL_ROWS, tile::SMALL_STAGES),
-        false => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES),
+    let bits = shape.weight.dtype().bits();
+    let step = |height: usize| tile::INNER * (height * 2 + tile::CHANNELS * bits / 8);
+    let (name, height, shared) = match shape.rows {
+        rows if shape.sorted || rows <= tile::SMALL_ROWS => {
+            ("small", tile::SMALL_ROWS, tile::SMALL_STAGES * step(tile::SMALL_ROWS))
+        }
+        rows if rows >= wide::LEAST_ROWS && modules.capability == wide::CAPABILITY => {
+            ("wide", wide::ROWS, wide::shared(bits))
+        }
+        _ => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES * step(tile::LARGE_ROWS)),
     };
-    let step = height * 2 + tile::CHANNELS * shape.weight.dtype().bits() / 8;
-    let shared = stages * tile::INNER * step;
     choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
     choice.tuning[PATH] = TILES;
     choice.tuning[SHARED] = shared as u32;
@@ -264,10 +290,13 @@ fn vectors(product: &Product) -> bool {
         4
     };
     let whole = |stride: i64, bits: i64| stride * bits % (8 * VECTOR as i64) == 0;
+    let near = |stride: i64| (0..MAX_ROW_STRIDE).contains(&stride);
     let addresses = (product.a.0 | product.w.data.0) % VECTOR as u64 == 0;
     addresses
         && product.a_col == 1
         && product.w_col == 1
+        && near(product.a_row)
+        && near(product.w_row)
         && [product.a_row, product.a_batch].iter().all(|&stride| whole(stride, 16))
         && [product.w_row, product.w_batch].iter().all(|&stride| whole(stride, bits))
 }
