@@ -19,17 +19,28 @@ pub(crate) struct AscendDevice {
     context: Arc<Context>,
 }
 
-/// What a toolkit says of one of its devices.
-pub(crate) fn info(toolkit: &Toolkit, index: usize) -> DeviceInfo {
+/// What a toolkit says of one of its devices. A device that cannot be attached to keeps its size to itself.
+pub(crate) fn found(toolkit: &Arc<Toolkit>, index: usize) -> DeviceInfo {
+    match Context::new(toolkit.clone(), index) {
+        Ok(context) => info(&context, index),
+        Err(_) => unsized_info(toolkit, index),
+    }
+}
+
+fn unsized_info(toolkit: &Toolkit, index: usize) -> DeviceInfo {
     let (name, versions) = (toolkit.soc.0.clone(), toolkit.versions.clone());
     DeviceInfo { backend: "ascend", index, name, memory: None, versions }
 }
 
+fn info(context: &Context, index: usize) -> DeviceInfo {
+    let memory = memory::free_and_total(context).ok().map(|(_, total)| total as u64);
+    DeviceInfo { memory, ..unsized_info(&context.toolkit, index) }
+}
+
 impl AscendDevice {
     pub(crate) fn open(toolkit: Arc<Toolkit>, index: usize) -> Result<Self> {
-        let mut info = info(&toolkit, index);
         let context = Arc::new(Context::new(toolkit, index)?);
-        info.memory = memory::free_and_total(&context).ok().map(|(_, total)| total as u64);
+        let info = info(&context, index);
         let caps = Caps {
             activations: vec![DType::F32, DType::BF16],
             ops: ops::all(),
@@ -59,7 +70,7 @@ impl Device for AscendDevice {
     }
 
     fn event(&self) -> Result<Box<dyn Event>> {
-        Ok(Box::new(AscendEvent::new(&self.context)?))
+        Ok(Box::new(AscendEvent::external(&self.context)?))
     }
 
     fn supports(&self, op: &Op) -> Support {

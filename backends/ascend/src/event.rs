@@ -1,9 +1,9 @@
 //! Events: points in a stream, without times.
 
 use crate::context::Context;
-use crate::sys::constants::{ACL_EVENT_SYNC, aclrtEventRecordedStatus};
+use crate::sys::constants::{ACL_EVENT_EXTERNAL, ACL_EVENT_SYNC, aclrtEventRecordedStatus};
 use crate::sys::types::{aclrtEvent, aclrtStream};
-use omnihal::{Error, ErrorKind, Event, Result};
+use omnihal::{Error, ErrorKind, Event, Result, Severity};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,26 @@ pub(crate) struct AscendEvent {
 }
 
 impl AscendEvent {
+    /// An event of this backend's own, never part of a capture.
     pub(crate) fn new(context: &Arc<Context>) -> Result<Self> {
+        Self::with_flags(context, ACL_EVENT_SYNC)
+    }
+
+    /// An event whose marks and waits become tasks of a graph when they are captured. Releases that lack such events give a plain one, which a capture refuses.
+    pub(crate) fn external(context: &Arc<Context>) -> Result<Self> {
+        Self::with_flags(context, ACL_EVENT_SYNC | ACL_EVENT_EXTERNAL).or_else(|error| match error.severity() {
+            Severity::Rejected => Self::new(context),
+            _ => Err(error),
+        })
+    }
+
+    fn with_flags(context: &Arc<Context>, flags: u32) -> Result<Self> {
         let acl = context.enter()?;
         let mut handle = aclrtEvent::NULL;
-        // Without this flag no stream can wait for it.
+        // Without the flag SYNC no stream can wait for it.
         // SAFETY: a place to write to.
         context.check("aclrtCreateEventExWithFlag", unsafe {
-            acl.aclrtCreateEventExWithFlag(&mut handle, ACL_EVENT_SYNC)
+            acl.aclrtCreateEventExWithFlag(&mut handle, flags)
         }?)?;
         Ok(AscendEvent { context: context.clone(), handle })
     }

@@ -50,8 +50,9 @@ fn probe_with(env: Env<'_>) -> Probe {
     let Some(files) = located.files else { return probe };
     match Toolkit::open(&files) {
         Ok(toolkit) => {
-            probe.devices = (0..toolkit.devices).map(|index| device::info(&toolkit, index)).collect();
-            probe.searched.extend(toolkit.left_out);
+            let toolkit = Arc::new(toolkit);
+            probe.devices = (0..toolkit.devices).map(|index| device::found(&toolkit, index)).collect();
+            probe.searched.extend(toolkit.left_out.iter().cloned());
         }
         Err(error) => probe.searched.push(error.to_string()),
     }

@@ -55,22 +55,15 @@ impl Staging {
         Ok(slot)
     }
 
-    /// Enqueues a copy from pageable memory.
-    ///
-    /// # Safety
-    /// `dst` must be device memory of `src.len()` bytes that stays alive until the stream has passed this call.
-    pub(crate) unsafe fn write(&mut self, dst: u64, src: &[u8]) -> Result<()> {
-        let (context, stream) = (self.context.clone(), self.stream);
+    /// Enqueues a copy from pageable memory, each part by `copy(destination, slot, bytes)`.
+    pub(crate) fn write(&mut self, dst: u64, src: &[u8], copy: impl Fn(u64, u64, usize) -> Result<()>) -> Result<()> {
+        let stream = self.stream;
         for (i, part) in src.chunks(SLOT).enumerate() {
             let slot = self.slot(WRITE_LIMIT)?;
-            let (host, len) = (slot.memory.mem().addr as *mut u8, part.len());
-            let to = (dst + (i * SLOT) as u64) as *mut c_void;
+            let (host, len) = (slot.memory.mem().addr, part.len());
             // SAFETY: the slot has at least the part's length, and the device is done with it.
-            unsafe { host.copy_from_nonoverlapping(part.as_ptr(), len) };
-            let kind = aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE;
-            // SAFETY: as above, and the caller answers for `dst`.
-            let code = unsafe { context.enter()?.aclrtMemcpyAsync(to, len, host.cast(), len, kind, stream) }?;
-            context.check("aclrtMemcpyAsync", code)?;
+            unsafe { (host as *mut u8).copy_from_nonoverlapping(part.as_ptr(), len) };
+            copy(dst + (i * SLOT) as u64, host, len)?;
             slot.passed.record(stream)?;
         }
         Ok(())

@@ -15,6 +15,8 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Bytes of device memory through which pinned memory is filled and copied.
+const PART: usize = 1 << 20;
 /// How long the drop of a stream waits for its work.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,6 +36,12 @@ pub(crate) struct AscendStream {
 struct Scratches {
     now: Scratch,
     captured: Scratch,
+}
+
+impl Scratches {
+    fn of(&mut self, captured: bool) -> &mut Scratch {
+        if captured { &mut self.captured } else { &mut self.now }
+    }
 }
 
 impl AscendStream {
@@ -102,6 +110,65 @@ impl AscendStream {
     }
 }
 
+impl AscendStream {
+    /// Enqueues a fill of device memory.
+    ///
+    /// # Safety
+    /// The range must stay alive until the stream has passed this call.
+    unsafe fn fill_device(&self, to: *mut c_void, len: usize, byte: u8) -> Result<()> {
+        let acl = self.enter()?;
+        // SAFETY: the caller's promise.
+        let code = unsafe { acl.aclrtMemsetAsync(to, len, byte.into(), len, self.handle) }?;
+        self.check("aclrtMemsetAsync", code)
+    }
+
+    /// Enqueues a fill of pinned memory by way of device memory: the vendor fills the device's in a stream's order.
+    ///
+    /// # Safety
+    /// The range must stay alive until the stream has passed this call.
+    unsafe fn fill_pinned(&self, dst: Mem, byte: u8) -> Result<()> {
+        let mut scratch = self.scratch();
+        let from = scratch.of(self.capture.is_active()).at_least(&self.context, dst.len.min(PART) as u64)?;
+        // SAFETY: the workspace has this many bytes.
+        unsafe { self.fill_device(from, dst.len.min(PART), byte) }?;
+        for at in (0..dst.len).step_by(PART) {
+            let (to, len) = (dst.addr + at as u64, PART.min(dst.len - at));
+            // SAFETY: the caller's promise, and as above.
+            unsafe { self.copy_part(to, from as u64, len, aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST) }?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues one copy.
+    ///
+    /// # Safety
+    /// Both ranges must stay alive until the stream has passed this call.
+    unsafe fn copy_part(&self, to: u64, from: u64, len: usize, kind: aclrtMemcpyKind) -> Result<()> {
+        let (to, from) = (to as *mut c_void, from as *const c_void);
+        // SAFETY: the caller's promise.
+        let code = unsafe { self.enter()?.aclrtMemcpyAsync(to, len, from, len, kind, self.handle) }?;
+        self.check("aclrtMemcpyAsync", code)
+    }
+
+    /// Enqueues a copy between pinned ranges by way of device memory.
+    ///
+    /// # Safety
+    /// As for [`AscendStream::copy_part`].
+    unsafe fn relay(&self, to: u64, from: u64, len: usize) -> Result<()> {
+        let mut scratch = self.scratch();
+        let middle = scratch.of(self.capture.is_active()).at_least(&self.context, len.min(PART) as u64)? as u64;
+        for at in (0..len).step_by(PART) {
+            let (at, part) = (at as u64, PART.min(len - at));
+            // SAFETY: the caller's promise; the workspace has a part's bytes, and the stream passes one copy after the other.
+            unsafe {
+                self.copy_part(middle, from + at, part, aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE)?;
+                self.copy_part(to + at, middle, part, aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn same_length(dst: usize, src: usize) -> Result<()> {
     match dst == src {
         true => Ok(()),
@@ -109,15 +176,13 @@ fn same_length(dst: usize, src: usize) -> Result<()> {
     }
 }
 
-/// The direction of a copy. Between two host ranges the device does not copy.
-fn direction(context: &Context, dst: Mem, src: Mem) -> Result<aclrtMemcpyKind> {
+/// The direction of a copy; `None` between two host ranges, which the vendor does not copy in a stream's order.
+fn direction(context: &Context, dst: Mem, src: Mem) -> Option<aclrtMemcpyKind> {
     match (context.is_pinned(src.addr), context.is_pinned(dst.addr)) {
-        (false, false) => Ok(aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_DEVICE),
-        (true, false) => Ok(aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE),
-        (false, true) => Ok(aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST),
-        (true, true) => {
-            Err(Error::unsupported("a stream was asked to copy between two host ranges: copy them on the host"))
-        }
+        (false, false) => Some(aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_DEVICE),
+        (true, false) => Some(aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE),
+        (false, true) => Some(aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST),
+        (true, true) => None,
     }
 }
 
@@ -126,8 +191,7 @@ impl Stream for AscendStream {
         let plan = ops::own(plan)?;
         self.enter()?;
         let mut scratch = self.scratch();
-        let Scratches { now, captured } = &mut *scratch;
-        let scratch = if self.capture.is_active() { captured } else { now };
+        let scratch = scratch.of(self.capture.is_active());
         let target = Target { context: &self.context, stream: self.handle, scratch };
         self.keep(plan.run(target, args).map_err(|error| self.context.keep(error)))?;
         self.capture.count();
@@ -136,28 +200,31 @@ impl Stream for AscendStream {
 
     unsafe fn copy(&self, dst: Mem, src: Mem) -> Result<()> {
         same_length(dst.len, src.len)?;
-        let acl = self.enter()?;
+        self.enter()?;
         if src.len == 0 {
             return Ok(());
         }
-        let kind = direction(&self.context, dst, src)?;
-        let (to, from, len) = (dst.addr as *mut c_void, src.addr as *const c_void, src.len);
-        // SAFETY: the caller keeps both ranges alive and apart.
-        let code = unsafe { acl.aclrtMemcpyAsync(to, len, from, len, kind, self.handle) }?;
-        self.check("aclrtMemcpyAsync", code)?;
+        match direction(&self.context, dst, src) {
+            // SAFETY: the caller keeps both ranges alive and apart.
+            Some(kind) => unsafe { self.copy_part(dst.addr, src.addr, src.len, kind) }?,
+            // SAFETY: as above.
+            None => unsafe { self.relay(dst.addr, src.addr, src.len) }?,
+        }
         self.capture.count();
         Ok(())
     }
 
     unsafe fn fill(&self, dst: Mem, byte: u8) -> Result<()> {
-        let acl = self.enter()?;
+        self.enter()?;
         if dst.len == 0 {
             return Ok(());
         }
-        let (to, len) = (dst.addr as *mut c_void, dst.len);
-        // SAFETY: the caller keeps the range alive.
-        let code = unsafe { acl.aclrtMemsetAsync(to, len, byte.into(), len, self.handle) }?;
-        self.check("aclrtMemsetAsync", code)?;
+        match self.context.is_pinned(dst.addr) {
+            // SAFETY: the caller keeps the range alive.
+            true => unsafe { self.fill_pinned(dst, byte) }?,
+            // SAFETY: as above.
+            false => unsafe { self.fill_device(dst.addr as *mut c_void, dst.len, byte) }?,
+        }
         self.capture.count();
         Ok(())
     }
@@ -166,14 +233,27 @@ impl Stream for AscendStream {
         same_length(dst.len, src.len())?;
         self.capture.none("write")?;
         self.failed.check()?;
+        let pinned = self.context.is_pinned(dst.addr);
         // SAFETY: the caller keeps `dst` alive.
-        self.keep(unsafe { self.staging().write(dst.addr, src) })
+        let part = |to, slot, len| unsafe {
+            match pinned {
+                true => self.relay(to, slot, len),
+                false => self.copy_part(to, slot, len, aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_DEVICE),
+            }
+        };
+        self.keep(self.staging().write(dst.addr, src, part))
     }
 
     unsafe fn read(&self, src: Mem, dst: &mut [u8], timeout: Duration) -> Result<()> {
         same_length(dst.len(), src.len)?;
         self.capture.none("read")?;
         self.failed.check()?;
+        if self.context.is_pinned(src.addr) {
+            self.wait_idle(timeout)?;
+            // SAFETY: the caller says that `src` is alive; no work of the stream is left that could write to it.
+            unsafe { dst.as_mut_ptr().copy_from_nonoverlapping(src.addr as *const u8, src.len) };
+            return Ok(());
+        }
         // SAFETY: the caller says that `src` is alive.
         self.keep(unsafe { self.staging().read(src.addr, dst, timeout) })
     }

@@ -2,7 +2,7 @@
 
 use super::calls::Calls;
 use super::tensor::Tensor;
-use super::words::F32;
+use super::words::{BOOL, F32, Order};
 use omnihal::Result;
 use omnihal::op::norm::{Rms, RmsArgs};
 
@@ -23,5 +23,15 @@ pub(super) fn rms(c: &mut Calls<'_>, d: &Rms, args: RmsArgs<'_>) -> Result<()> {
     };
     let (value, roots) = (c.temp(F32, &[vectors, d.width])?, c.temp(F32, &[vectors, 1])?);
     c.rms(&x, &gamma, d.eps, &value, &roots)?;
+    let value = if d.eps == 0.0 { zeros_kept(c, &x, &value)? } else { value };
     c.copy(&value.reshape(&[d.rows, d.heads, d.width]), &y)
+}
+
+/// Without an epsilon the root of a row of zeros is infinite, and zero times infinity is no number: zeros stay zeros.
+fn zeros_kept(c: &mut Calls<'_>, x: &Tensor, value: &Tensor) -> Result<Tensor> {
+    let (is_zero, zero, kept) = (c.temp(BOOL, x.dims())?, c.temp(F32, &[1, 1])?, c.temp(F32, x.dims())?);
+    c.compare_to(Order::Eq, x, 0.0, &is_zero)?;
+    c.fill(&zero, 0.0)?;
+    c.select(&is_zero, &zero, value, &kept)?;
+    Ok(kept)
 }

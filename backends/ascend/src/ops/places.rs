@@ -141,16 +141,22 @@ pub(super) fn rows(c: &mut Calls<'_>, d: &Rows, args: RowsArgs<'_>) -> Result<()
 pub(super) fn top(c: &mut Calls<'_>, d: &TopK, args: TopKArgs<'_>) -> Result<()> {
     let x = Tensor::of(args.x)?;
     let (values, places) = (Tensor::of(args.values)?, Tensor::of(args.idx)?);
-    // The vendor puts a NaN above every number.
-    let number = c.temp(BOOL, x.dims())?;
+    // A NaN is below every number here, minus infinity included, and above every number for the vendor: NaNs go last first, then a stable sort by value, in which they are
+    // as bad as the worst number, leaves them there.
+    let (number, is_number) = (c.temp(BOOL, x.dims())?, c.temp(F32, x.dims())?);
     c.compare(Order::Eq, &x, &x, &number)?;
-    let (worst, keys) = (c.temp(F32, &[1, 1])?, c.temp(F32, x.dims())?);
+    c.copy(&number, &is_number)?;
+    let (sorted, last) = (c.temp(F32, x.dims())?, c.temp(I64, x.dims())?);
+    c.sort(&is_number, true, &sorted, &last)?;
+    let (worst, keys, placed) = (c.temp(F32, &[1, 1])?, c.temp(F32, x.dims())?, c.temp(F32, x.dims())?);
     c.fill(&worst, if d.largest { f32::NEG_INFINITY } else { f32::INFINITY })?;
     c.select(&number, &x, &worst, &keys)?;
+    c.pick_each(&keys, &last, &placed)?;
     // A stable sort promises the order of equals, the operator for the best ones does not.
-    let (sorted, order) = (c.temp(F32, x.dims())?, c.temp(I64, x.dims())?);
-    c.sort(&keys, d.largest, &sorted, &order)?;
-    let best = order.slice(1, 0, d.keep);
+    let order = c.temp(I64, x.dims())?;
+    c.sort(&placed, d.largest, &sorted, &order)?;
+    let best = c.temp(I64, &[d.rows, d.keep])?;
+    c.pick_each(&last, &order.slice(1, 0, d.keep), &best)?;
     let picked = c.temp(F32, &[d.rows, d.keep])?;
     c.pick_each(&x, &best, &picked)?;
     c.copy(&picked, &values)?;
