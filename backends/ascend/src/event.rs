@@ -33,9 +33,7 @@ impl AscendEvent {
         let mut handle = aclrtEvent::NULL;
         // Without the flag SYNC no stream can wait for it.
         // SAFETY: a place to write to.
-        context.check("aclrtCreateEventExWithFlag", unsafe {
-            acl.aclrtCreateEventExWithFlag(&mut handle, flags)
-        }?)?;
+        context.check("aclrtCreateEventExWithFlag", unsafe { acl.aclrtCreateEventExWithFlag(&mut handle, flags) }?)?;
         Ok(AscendEvent { context: context.clone(), handle })
     }
 

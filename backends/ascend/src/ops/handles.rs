@@ -22,7 +22,7 @@ fn made<H>(handle: Result<*mut H>, api: &Api, call: &str) -> Result<*const H> {
         false => Ok(handle),
         true => {
             let text = api.acl.recent_text();
-            Err(Error::new(ErrorKind::Execution, format!("{call} made nothing: {text}: free memory of the host")))
+            Err(Error::new(ErrorKind::OutOfMemory, format!("{call} made nothing: {text}: free memory of the host")))
         }
     }
 }
