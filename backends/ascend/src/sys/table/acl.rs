@@ -2,7 +2,7 @@
 
 /// Calls `$callback!` with the functions of `libascendcl.so`.
 ///
-/// Rows: `[evidence] name(parameters) -> result;`, for the callback that [`crate::ascend_functions!`] describes.
+/// Rows: `[evidence] name(parameters) -> result;`, for the callback that `ascend_functions!` describes.
 #[macro_export]
 macro_rules! ascend_acl {
     ($($callback:ident)::+) => {

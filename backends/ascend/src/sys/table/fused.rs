@@ -2,7 +2,7 @@
 
 /// Calls `$callback!` with the fused operators of `libopapi.so` and its parts.
 ///
-/// Rows: `[evidence] operator, first phase(parameters);`, for the callback that [`crate::ascend_operators!`] describes.
+/// Rows: `[evidence] operator, first phase(parameters);`, for the callback that `ascend_operators!` describes.
 #[macro_export]
 macro_rules! ascend_fused {
     ($($callback:ident)::+) => {

@@ -2,7 +2,7 @@
 
 /// Calls `$callback!` with the helpers of `libopapi.so` and its parts.
 ///
-/// Rows: `[evidence] name(parameters) -> result;`, for the callback that [`crate::ascend_functions!`] describes.
+/// Rows: `[evidence] name(parameters) -> result;`, for the callback that `ascend_functions!` describes.
 #[macro_export]
 macro_rules! ascend_helpers {
     ($($callback:ident)::+) => {

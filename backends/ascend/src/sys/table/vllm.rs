@@ -2,7 +2,7 @@
 
 /// Calls `$callback!` with the operators of the `libcust_opapi.so` of vllm-ascend 0.23.0.
 ///
-/// Rows: `[evidence] operator, first phase(parameters);`, for the callback that [`crate::ascend_operators!`] describes.
+/// Rows: `[evidence] operator, first phase(parameters);`, for the callback that `ascend_operators!` describes.
 #[macro_export]
 macro_rules! ascend_vllm {
     ($($callback:ident)::+) => {
