@@ -103,6 +103,14 @@ pub fn forget(executor: u64) -> Answer {
     }
 }
 
+/// Drops an executor if it is still there.
+pub fn consume(executor: u64) {
+    if OPEN.get() == executor {
+        OPEN.set(0);
+    }
+    books().executors.remove(&executor);
+}
+
 /// The second phase. From here on the executor is gone, whatever happens.
 pub fn second(operator: &str, workspace: u64, size: u64, executor: u64, stream: u64) -> Answer {
     enter()?;
