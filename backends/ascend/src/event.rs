@@ -39,7 +39,8 @@ impl AscendEvent {
     pub(crate) fn hold(&self, stream: aclrtStream) -> Result<()> {
         let acl = self.0.context.enter()?;
         // SAFETY: both handles are alive and of the current context.
-        self.0.context.check("aclrtStreamWaitEvent", unsafe { acl.aclrtStreamWaitEvent(stream, self.0.handle) }?)
+        let code = unsafe { acl.aclrtStreamWaitEvent(stream, self.0.handle) }?;
+        self.0.context.check("aclrtStreamWaitEvent", code)
     }
 }
 

@@ -49,8 +49,8 @@ impl AscendGraph {
         events.waits.iter().try_for_each(|event| event.hold(stream))?;
         let acl = self.context.enter()?;
         // SAFETY: both handles are alive; the caller of `Stream::launch` answers for what the captured calls name.
-        self.context
-            .check("aclmdlRIExecuteAsync", unsafe { acl.aclmdlRIExecuteAsync(self.captured.handle, stream) }?)?;
+        let code = unsafe { acl.aclmdlRIExecuteAsync(self.captured.handle, stream) }?;
+        self.context.check("aclmdlRIExecuteAsync", code)?;
         events.marks.iter().try_for_each(|event| event.record(stream))?;
         self.replayed.record(stream)
     }
