@@ -66,9 +66,8 @@ impl Event for AscendEvent {
         let acl = self.0.context.enter()?;
         let mut status = aclrtEventRecordedStatus::default();
         // SAFETY: the handle is alive, and there is a place to write to.
-        self.0
-            .context
-            .check("aclrtQueryEventStatus", unsafe { acl.aclrtQueryEventStatus(self.0.handle, &mut status) }?)?;
+        let code = unsafe { acl.aclrtQueryEventStatus(self.0.handle, &mut status) }?;
+        self.0.context.check("aclrtQueryEventStatus", code)?;
         Ok(status == aclrtEventRecordedStatus::ACL_EVENT_RECORDED_STATUS_COMPLETE)
     }
 
