@@ -1,6 +1,7 @@
 //! The capture of a stream into a graph.
 
 use crate::context::Context;
+use crate::event::AscendEvent;
 use crate::sys::constants::aclmdlRICaptureMode;
 use crate::sys::types::{aclmdlRI, aclrtStream};
 use omnihal::{Error, ErrorKind, Result};
@@ -9,11 +10,19 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
 /// Whether a stream is captured, by which thread, and how many calls so far.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Capture {
     by: Mutex<Option<ThreadId>>,
     active: AtomicBool,
     calls: AtomicUsize,
+    events: Mutex<Events>,
+}
+
+/// Events that captured calls wait for and mark.
+#[derive(Default)]
+pub(crate) struct Events {
+    pub(crate) waits: Vec<AscendEvent>,
+    pub(crate) marks: Vec<AscendEvent>,
 }
 
 fn invalid(words: String) -> Error {
@@ -32,6 +41,26 @@ impl Capture {
     /// True while calls are captured.
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Relaxed)
+    }
+
+    /// Keeps an event of a captured wait or mark; false if nothing is captured.
+    ///
+    /// A launch waits for it before the graph and marks it behind: that is later than in the middle, never too early, and asks nothing of
+    /// how a release captures events.
+    pub(crate) fn keeps(&self, event: &AscendEvent, marks: bool) -> bool {
+        if !self.is_active() {
+            return false;
+        }
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = if marks { &mut events.marks } else { &mut events.waits };
+        list.push(event.clone());
+        self.calls.fetch_add(1, Relaxed);
+        true
+    }
+
+    /// The events kept since the capture began.
+    pub(crate) fn events(&self) -> Events {
+        std::mem::take(&mut self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts a call, if it was captured.
@@ -53,6 +82,7 @@ impl Capture {
         context.check("aclmdlRICaptureBegin", unsafe { acl.aclmdlRICaptureBegin(stream, mode) }?)?;
         *by = Some(thread::current().id());
         self.calls.store(0, Relaxed);
+        self.events();
         self.active.store(true, Relaxed);
         Ok(())
     }

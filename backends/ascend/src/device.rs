@@ -70,7 +70,7 @@ impl Device for AscendDevice {
     }
 
     fn event(&self) -> Result<Box<dyn Event>> {
-        Ok(Box::new(AscendEvent::external(&self.context)?))
+        Ok(Box::new(AscendEvent::new(&self.context)?))
     }
 
     fn supports(&self, op: &Op) -> Support {

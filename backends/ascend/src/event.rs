@@ -1,54 +1,46 @@
 //! Events: points in a stream, without times.
 
 use crate::context::Context;
-use crate::sys::constants::{ACL_EVENT_EXTERNAL, ACL_EVENT_SYNC, aclrtEventRecordedStatus};
+use crate::sys::constants::{ACL_EVENT_SYNC, aclrtEventRecordedStatus};
 use crate::sys::types::{aclrtEvent, aclrtStream};
-use omnihal::{Error, ErrorKind, Event, Result, Severity};
+use omnihal::{Error, ErrorKind, Event, Result};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A point in a stream.
-pub(crate) struct AscendEvent {
+/// A point in a stream. Clones are the same event.
+#[derive(Clone)]
+pub(crate) struct AscendEvent(Arc<Owned>);
+
+struct Owned {
     context: Arc<Context>,
     handle: aclrtEvent,
 }
 
 impl AscendEvent {
-    /// An event of this backend's own, never part of a capture.
     pub(crate) fn new(context: &Arc<Context>) -> Result<Self> {
-        Self::with_flags(context, ACL_EVENT_SYNC)
-    }
-
-    /// An event whose marks and waits become tasks of a graph when they are captured. Releases that lack such events give a plain one, which a capture refuses.
-    pub(crate) fn external(context: &Arc<Context>) -> Result<Self> {
-        Self::with_flags(context, ACL_EVENT_SYNC | ACL_EVENT_EXTERNAL).or_else(|error| match error.severity() {
-            Severity::Rejected => Self::new(context),
-            _ => Err(error),
-        })
-    }
-
-    fn with_flags(context: &Arc<Context>, flags: u32) -> Result<Self> {
         let acl = context.enter()?;
         let mut handle = aclrtEvent::NULL;
-        // Without the flag SYNC no stream can wait for it.
+        // Without this flag no stream can wait for it.
         // SAFETY: a place to write to.
-        context.check("aclrtCreateEventExWithFlag", unsafe { acl.aclrtCreateEventExWithFlag(&mut handle, flags) }?)?;
-        Ok(AscendEvent { context: context.clone(), handle })
+        let code = unsafe { acl.aclrtCreateEventExWithFlag(&mut handle, ACL_EVENT_SYNC) }?;
+        context.check("aclrtCreateEventExWithFlag", code)?;
+        Ok(AscendEvent(Arc::new(Owned { context: context.clone(), handle })))
     }
 
     /// Marks the present end of a stream of the same context.
     pub(crate) fn record(&self, stream: aclrtStream) -> Result<()> {
-        let acl = self.context.enter()?;
+        let acl = self.0.context.enter()?;
         // SAFETY: both handles are alive and of the current context.
-        self.context.check("aclrtRecordEvent", unsafe { acl.aclrtRecordEvent(self.handle, stream) }?)
+        self.0.context.check("aclrtRecordEvent", unsafe { acl.aclrtRecordEvent(self.0.handle, stream) }?)
     }
 
     /// Makes later work of a stream of the same context wait.
     pub(crate) fn hold(&self, stream: aclrtStream) -> Result<()> {
-        let acl = self.context.enter()?;
+        let acl = self.0.context.enter()?;
         // SAFETY: both handles are alive and of the current context.
-        self.context.check("aclrtStreamWaitEvent", unsafe { acl.aclrtStreamWaitEvent(stream, self.handle) }?)
+        let code = unsafe { acl.aclrtStreamWaitEvent(stream, self.0.handle) }?;
+        self.0.context.check("aclrtStreamWaitEvent", code)
     }
 }
 
@@ -71,19 +63,20 @@ pub(crate) fn passed_already(done: bool) -> Result<()> {
 
 impl Event for AscendEvent {
     fn poll(&self) -> Result<bool> {
-        let acl = self.context.enter()?;
+        let acl = self.0.context.enter()?;
         let mut status = aclrtEventRecordedStatus::default();
         // SAFETY: the handle is alive, and there is a place to write to.
-        self.context.check("aclrtQueryEventStatus", unsafe { acl.aclrtQueryEventStatus(self.handle, &mut status) }?)?;
+        let code = unsafe { acl.aclrtQueryEventStatus(self.0.handle, &mut status) }?;
+        self.0.context.check("aclrtQueryEventStatus", code)?;
         Ok(status == aclrtEventRecordedStatus::ACL_EVENT_RECORDED_STATUS_COMPLETE)
     }
 
     fn sync(&self, timeout: Duration) -> Result<()> {
         let Some(limit) = milliseconds(timeout) else { return passed_already(self.poll()?) };
-        let acl = self.context.enter()?;
+        let acl = self.0.context.enter()?;
         // SAFETY: the handle is alive.
-        let code = unsafe { acl.aclrtSynchronizeEventWithTimeout(self.handle, limit) }?;
-        self.context.check("aclrtSynchronizeEventWithTimeout", code)
+        let code = unsafe { acl.aclrtSynchronizeEventWithTimeout(self.0.handle, limit) }?;
+        self.0.context.check("aclrtSynchronizeEventWithTimeout", code)
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -91,7 +84,7 @@ impl Event for AscendEvent {
     }
 }
 
-impl Drop for AscendEvent {
+impl Drop for Owned {
     fn drop(&mut self) {
         let context = &self.context;
         let destroyed = context.enter_anyway().and_then(|acl| {

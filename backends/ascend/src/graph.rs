@@ -1,5 +1,6 @@
 //! Captured graphs: one call of the runtime replays everything that was captured.
 
+use crate::capture::Events;
 use crate::context::Context;
 use crate::event::AscendEvent;
 use crate::ops::Scratch;
@@ -12,24 +13,31 @@ use std::time::Duration;
 /// How long the drop of a graph waits for its last replay.
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 
+/// What a capture leaves.
+pub(crate) struct Captured {
+    pub(crate) handle: aclmdlRI,
+    pub(crate) calls: usize,
+    /// Events that captured calls wait for and mark.
+    pub(crate) events: Events,
+    /// Workspace of the captured operators.
+    pub(crate) scratch: Scratch,
+}
+
 /// A captured sequence, ready to launch.
 pub(crate) struct AscendGraph {
     context: Arc<Context>,
-    handle: aclmdlRI,
-    calls: usize,
+    captured: Captured,
     /// Passed once the latest replay is over: a graph must not be destroyed while it runs.
     replayed: AscendEvent,
-    /// Workspace of the captured operators.
-    scratch: Scratch,
 }
 
 impl AscendGraph {
-    /// Takes over a captured graph of `calls` calls.
-    pub(crate) fn new(context: &Arc<Context>, handle: aclmdlRI, calls: usize, scratch: Scratch) -> Result<Self> {
+    /// Takes over what was captured.
+    pub(crate) fn new(context: &Arc<Context>, captured: Captured) -> Result<Self> {
         match AscendEvent::new(context) {
-            Ok(replayed) => Ok(AscendGraph { context: context.clone(), handle, calls, replayed, scratch }),
+            Ok(replayed) => Ok(AscendGraph { context: context.clone(), captured, replayed }),
             Err(error) => {
-                context.note(destroy(context, handle));
+                context.note(destroy(context, captured.handle));
                 Err(error)
             }
         }
@@ -37,9 +45,13 @@ impl AscendGraph {
 
     /// Enqueues everything that was captured.
     pub(crate) fn launch(&self, stream: aclrtStream) -> Result<()> {
+        let events = &self.captured.events;
+        events.waits.iter().try_for_each(|event| event.hold(stream))?;
         let acl = self.context.enter()?;
         // SAFETY: both handles are alive; the caller of `Stream::launch` answers for what the captured calls name.
-        self.context.check("aclmdlRIExecuteAsync", unsafe { acl.aclmdlRIExecuteAsync(self.handle, stream) }?)?;
+        let code = unsafe { acl.aclmdlRIExecuteAsync(self.captured.handle, stream) }?;
+        self.context.check("aclmdlRIExecuteAsync", code)?;
+        events.marks.iter().try_for_each(|event| event.record(stream))?;
         self.replayed.record(stream)
     }
 }
@@ -53,7 +65,7 @@ pub(crate) fn destroy(context: &Context, handle: aclmdlRI) -> Result<()> {
 
 impl Graph for AscendGraph {
     fn nodes(&self) -> usize {
-        self.calls
+        self.captured.calls
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -66,9 +78,9 @@ impl Drop for AscendGraph {
         // On a lost device nothing runs any more.
         let idle = self.replayed.sync(DROP_LIMIT).is_ok() || self.context.health().is_err();
         if idle {
-            self.context.note(destroy(&self.context, self.handle));
+            self.context.note(destroy(&self.context, self.captured.handle));
         } else {
-            self.scratch.leak();
+            self.captured.scratch.leak();
         }
     }
 }

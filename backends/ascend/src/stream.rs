@@ -4,7 +4,7 @@ use crate::capture::Capture;
 use crate::context::Context;
 use crate::errors::FirstCause;
 use crate::event::{self, milliseconds, passed_already};
-use crate::graph::{self, AscendGraph};
+use crate::graph::{self, AscendGraph, Captured};
 use crate::ops::{self, Scratch, Target};
 use crate::staging::Staging;
 use crate::sys::call::Acl;
@@ -261,17 +261,13 @@ impl Stream for AscendStream {
     fn record(&self, event: &dyn Event) -> Result<()> {
         let event = event::own(event)?;
         self.failed.check()?;
-        self.keep(event.record(self.handle))?;
-        self.capture.count();
-        Ok(())
+        if self.capture.keeps(event, true) { Ok(()) } else { self.keep(event.record(self.handle)) }
     }
 
     fn wait(&self, event: &dyn Event) -> Result<()> {
         let event = event::own(event)?;
         self.failed.check()?;
-        self.keep(event.hold(self.handle))?;
-        self.capture.count();
-        Ok(())
+        if self.capture.keeps(event, false) { Ok(()) } else { self.keep(event.hold(self.handle)) }
     }
 
     fn begin_capture(&self) -> Result<()> {
@@ -282,7 +278,8 @@ impl Stream for AscendStream {
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
         let (handle, calls) = self.capture.end(&self.context, self.handle)?;
         let scratch = std::mem::take(&mut self.scratch().captured);
-        Ok(Box::new(AscendGraph::new(&self.context, handle, calls, scratch)?))
+        let captured = Captured { handle, calls, events: self.capture.events(), scratch };
+        Ok(Box::new(AscendGraph::new(&self.context, captured)?))
     }
 
     unsafe fn launch(&self, graph: &dyn Graph) -> Result<()> {

@@ -103,8 +103,8 @@ pub fn forget(executor: u64) -> Answer {
     }
 }
 
-/// Takes an executor out of the books, if it is still there.
-pub fn spend(executor: u64) {
+/// Drops an executor if it is still there.
+pub fn consume(executor: u64) {
     if OPEN.get() == executor {
         OPEN.set(0);
     }

@@ -63,10 +63,10 @@ unsafe extern "C" fn first(
 unsafe extern "C" fn second(at: *const u8, len: usize, workspace: u64, size: u64, executor: u64, stream: u64) -> i32 {
     // SAFETY: passed on from the exports.
     let operator = unsafe { name(at, len) };
-    let answer = books::call(operator, || executor::second(operator, workspace, size, executor, stream));
-    // The second phase consumes its executor even where it is refused.
-    executor::spend(executor);
-    answer
+    let code = books::call(operator, || executor::second(operator, workspace, size, executor, stream));
+    // A failure consumes it too, a planned one as well.
+    executor::consume(executor);
+    code
 }
 
 /// A parameter that can cross.
