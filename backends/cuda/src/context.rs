@@ -4,7 +4,6 @@ use crate::errors;
 use cudarc::driver::sys::{self as cu, CUcontext, CUdevice, CUresult, CUstream};
 use omnihal::{Error, Result, Severity};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A retained primary context.
 pub(crate) struct Context {
@@ -14,8 +13,6 @@ pub(crate) struct Context {
     pub(crate) memory_stream: CUstream,
     /// The first failure after which the device is useless.
     lost: OnceLock<Error>,
-    /// Calls that made the host wait for the device, for reports and tests.
-    pub(crate) waits: AtomicU64,
 }
 
 // SAFETY: the driver's handles may be used from any thread; which context is current is set before each call.
@@ -38,7 +35,7 @@ impl Context {
                 return Err(error);
             }
         }
-        Ok(Context { device, handle, memory_stream, lost: OnceLock::new(), waits: AtomicU64::new(0) })
+        Ok(Context { device, handle, memory_stream, lost: OnceLock::new() })
     }
 
     /// Makes the context current on this thread, unless the device is lost.
@@ -84,11 +81,6 @@ impl Context {
     /// Fails with the cause if the device is lost.
     pub(crate) fn health(&self) -> Result<()> {
         self.lost.get().map_or(Ok(()), |error| Err(error.clone()))
-    }
-
-    /// Counts a wait of the host for the device.
-    pub(crate) fn count_wait(&self) {
-        self.waits.fetch_add(1, Relaxed);
     }
 
     /// An attribute of the device.

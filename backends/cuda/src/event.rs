@@ -56,7 +56,6 @@ impl Event for CudaEvent {
     }
 
     fn sync(&self, timeout: Duration) -> Result<()> {
-        self.context.count_wait();
         wait_until(timeout, || self.poll())
     }
 

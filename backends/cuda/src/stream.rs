@@ -201,7 +201,6 @@ impl Stream for CudaStream {
     unsafe fn read(&self, src: Mem, dst: &mut [u8], timeout: Duration) -> Result<()> {
         same_length(dst.len(), src.len)?;
         self.outside_capture("read")?;
-        self.context.count_wait();
         // SAFETY: the caller says that `src` is alive.
         unsafe { self.staging().read(src.addr, dst, timeout) }
     }
@@ -254,7 +253,6 @@ impl Stream for CudaStream {
 
     fn sync(&self, timeout: Duration) -> Result<()> {
         self.outside_capture("sync")?;
-        self.context.count_wait();
         wait_until(timeout, || self.poll())
     }
 }
