@@ -130,6 +130,8 @@ pub enum Evidence {
     Source,
     /// Taken from the vendor's documents; the header is made by a build.
     Docs,
+    /// Seen in nothing of the vendor's: from others' code, or by analogy with the functions beside it. The first to check where there is a toolkit.
+    Inferred,
 }
 
 /// One function, as data.
