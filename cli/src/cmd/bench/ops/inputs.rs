@@ -10,12 +10,12 @@ const DRAWN: usize = 4 << 20;
 /// Views of freshly filled buffers.
 pub struct Inputs {
     views: Vec<Option<View>>,
-    _buffers: Vec<Buffer>,
+    owners: Vec<Buffer>,
 }
 
 impl Inputs {
     pub fn new(device: &dyn Device, stream: &dyn Stream, op: &Op, step: Step, seed: u64) -> Result<Inputs> {
-        let mut inputs = Inputs { views: Vec::new(), _buffers: Vec::new() };
+        let mut inputs = Inputs { views: Vec::new(), owners: Vec::new() };
         let mut draw = Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         for arg in op.arg_types() {
             let view = match arg.present {
@@ -68,7 +68,7 @@ impl Inputs {
     ) -> Result<omnihal::Mem> {
         let buffer = device.alloc(bytes, MemoryKind::Device)?;
         let mem = buffer.mem();
-        self._buffers.push(buffer);
+        self.owners.push(buffer);
         let mut done = pattern.len().min(bytes);
         // SAFETY: the buffer is kept by `self`, and the halves of a doubling do not overlap.
         unsafe {
