@@ -52,6 +52,22 @@ pub enum Accumulation {
     },
 }
 
+impl Accumulation {
+    /// The class that covers both: what work that adds up in both ways can promise.
+    #[must_use]
+    pub fn coarser(self, other: Accumulation) -> Accumulation {
+        use Accumulation::{F32, F64, TensorCoreTrunc};
+        match (self, other) {
+            (TensorCoreTrunc { bits: a, promote: p }, TensorCoreTrunc { bits: b, promote: q }) => {
+                TensorCoreTrunc { bits: a.min(b), promote: p.max(q) }
+            }
+            (coarse @ TensorCoreTrunc { .. }, _) | (_, coarse @ TensorCoreTrunc { .. }) => coarse,
+            (F32, _) | (_, F32) => F32,
+            (F64, F64) => F64,
+        }
+    }
+}
+
 /// Arithmetic and traffic of one run of a plan at its full capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {

@@ -29,6 +29,15 @@ impl Launch {
         let workspace = Mem { addr: arena.addr + offset as u64, len };
         Args { views: &self.views, workspace, rows_hint: if self.by_row { rows_hint } else { usize::MAX } }
     }
+
+    /// Gives the arguments that lie in the arena their memory.
+    pub fn place(&mut self, arena: Mem) {
+        for (i, view) in self.views.iter_mut().enumerate() {
+            if let Some(view) = view.as_mut().filter(|_| self.in_arena & (1 << i) != 0) {
+                view.mem = arena;
+            }
+        }
+    }
 }
 
 /// One buffer for all constants, and a view of each.
@@ -80,7 +89,7 @@ pub(crate) fn plan_arena(flat: &Flat, workspaces: &[usize], align: usize) -> Are
 }
 
 /// The rows of an operator that works row by row. Operators on other axes, and rows that are not the step's, take no hint.
-fn step_rows(op: &Op) -> Option<usize> {
+pub(crate) fn step_rows(op: &Op) -> Option<usize> {
     Some(match op {
         Op::EmbedLookup(d) => d.rows,
         Op::NormRms(d) => d.rows,
@@ -111,6 +120,8 @@ pub(crate) struct Binding<'a> {
     pub layout: &'a StepLayout,
     pub table: Mem,
     pub consts: Vec<View>,
+    /// Arguments of the recipe, where it is one operator's and not a whole step.
+    pub args: &'a [Option<View>],
     /// Bytes of each call's workspace.
     pub workspaces: Vec<usize>,
 }
@@ -174,7 +185,10 @@ impl Binding<'_> {
             Base::Const(i) => self.consts[*i],
             Base::Column(column) => self.layout.view(*column, self.table)?,
             Base::View(view) => **view,
-            Base::Arg(i) => return Err(Error::argument(format!("the outermost recipe has no argument {i}"))),
+            Base::Arg(i) => match self.args.get(*i) {
+                Some(Some(view)) => *view,
+                _ => return Err(Error::argument(format!("the outermost recipe has no argument {i}"))),
+            },
         };
         operand.reshapes.iter().try_fold(whole, |view, reshape| reshape.apply(&view))
     }

@@ -1,12 +1,14 @@
 //! Lowering: a recipe becomes a flat list of device calls.
 
 use crate::placement::{Place, Placer};
-use crate::recipe::{Base, Constant, Operand, Recipe, Temp};
-use omnihal::{Column, DType, Error, Op, Plan, Result, Shape};
+use crate::recipe::{Base, Constant, Operand, Recipe, Reshape, Temp, arguments};
+use omnihal::op::Role;
+use omnihal::{Column, DType, Error, Op, Plan, Result, Shape, View};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// One device call with operands that have no address yet.
+#[derive(Clone)]
 pub(crate) struct FlatCall {
     pub plan: Arc<dyn Plan>,
     pub args: Vec<Option<Operand>>,
@@ -14,7 +16,7 @@ pub(crate) struct FlatCall {
 }
 
 /// A recipe after lowering: every call is a plan, every operand is a temp, a constant, a column or memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Flat {
     pub calls: Vec<FlatCall>,
     pub temps: Vec<Temp>,
@@ -27,6 +29,54 @@ pub(crate) fn lower(recipe: &Recipe, placer: &mut Placer<'_>) -> Result<Flat> {
     let mut lowering = Lowering { placer, flat: Flat::default(), shared: HashMap::new() };
     lowering.inline(recipe, &[])?;
     Ok(lowering.flat)
+}
+
+/// Lowers the decomposition of one operator; its arguments stay [`Base::Arg`].
+pub(crate) fn lower_op(op: &Op, recipe: &Recipe, placer: &mut Placer<'_>) -> Result<Flat> {
+    let mut lowering = Lowering { placer, flat: Flat::default(), shared: HashMap::new() };
+    lowering.inline(recipe, &arguments(op))?;
+    Ok(lowering.flat)
+}
+
+impl Flat {
+    /// True if a call joins axes of an argument.
+    pub(crate) fn joins_axes_of(&self, arg: usize) -> bool {
+        let joins = |operand: &Operand| {
+            operand.base == Base::Arg(arg) && operand.reshapes.iter().any(|r| matches!(r, Reshape::Merge(_)))
+        };
+        self.calls.iter().any(|call| call.args.iter().flatten().any(joins))
+    }
+
+    /// Lets a contiguous temp stand for an argument, with copies there and back as its role asks.
+    pub(crate) fn stage(&mut self, arg: usize, view: &View, copy: &Arc<dyn Plan>, role: Role) {
+        let temp = self.temps.len();
+        self.temps.push(Temp { dtype: view.dtype, shape: view.shape, name: None });
+        for operand in self.calls.iter_mut().flat_map(|call| call.args.iter_mut().flatten()) {
+            if operand.base == Base::Arg(arg) {
+                operand.base = Base::Temp(temp);
+            }
+        }
+        let outside = Some(Operand::at(Base::Arg(arg), view.dtype, view.shape));
+        let inside = Some(Operand::at(Base::Temp(temp), view.dtype, view.shape));
+        let call = |args| FlatCall { plan: copy.clone(), args, fallback: false };
+        if role != Role::Write {
+            self.calls.insert(0, call(vec![outside.clone(), inside.clone()]));
+        }
+        if role != Role::Read {
+            self.calls.push(call(vec![inside, outside]));
+        }
+    }
+
+    /// Turns the columns into arguments that follow the first `own` ones, in the order given.
+    pub(crate) fn columns_as_arguments(&mut self, columns: &[Column], own: usize) {
+        for arg in self.calls.iter_mut().flat_map(|call| call.args.iter_mut().flatten()) {
+            if let Base::Column(column) = arg.base
+                && let Some(at) = columns.iter().position(|c| *c == column)
+            {
+                arg.base = Base::Arg(own + at);
+            }
+        }
+    }
 }
 
 struct Lowering<'a, 'b> {

@@ -50,7 +50,7 @@ pub struct Program {
 impl Program {
     /// Places, lowers and lays out a recipe, and uploads its constants. The arena is bound later: [`Program::bind`].
     pub fn build(device: &Arc<dyn Device>, stream: &dyn Stream, spec: ProgramSpec<'_>) -> Result<Program> {
-        let context = Context { step: &spec.step, tile_bytes: TILE_BYTES };
+        let context = Context { step: &spec.step, tile_bytes: TILE_BYTES, trusted_lists: true };
         let mut placer = Placer::new(&**device, spec.fallback.as_deref(), spec.limit, context);
         let flat = lower(spec.recipe, &mut placer)?;
         let placement = placer.table();
@@ -64,6 +64,7 @@ impl Program {
             layout: &layout,
             table: table.mem(),
             consts: const_views,
+            args: &[],
             workspaces: Vec::new(),
         };
         binding.workspaces = binding.size_workspaces()?;
@@ -132,11 +133,7 @@ impl Program {
         self.graph = None;
         self.arena = Some(arena.clone());
         for launch in &mut self.launches {
-            for (i, view) in launch.views.iter_mut().enumerate() {
-                if let Some(view) = view.as_mut().filter(|_| launch.in_arena & (1 << i) != 0) {
-                    view.mem = arena.mem();
-                }
-            }
+            launch.place(arena.mem());
             if launch.fallback.is_none() {
                 let args = launch.args(arena.mem(), usize::MAX);
                 launch.bound = launch.plan.bind(&args).map_err(|e| e.with_op(launch.plan.op().kind()))?;

@@ -107,6 +107,15 @@ batches! {
     RELEASED_CHUNK = "released-chunk", RELEASED, 4 x 1 wanted 1, [(3, 382, 4)];
 }
 
+/// What a case makes of its step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Twist {
+    /// The last page of the last sequence is not there: its entries count as absent, and nothing is written to it.
+    pub absent_page: bool,
+    /// Every other row has an id of the device's own tokens: the last one, or one of so many drafts.
+    pub own_tokens: Option<usize>,
+}
+
 impl Batch {
     /// The step's capacities.
     pub fn shape(&self) -> StepShape {
@@ -133,13 +142,25 @@ impl Batch {
     /// The step table with all base columns and the given ones. `choose(n)` draws a number below `n`: which pages, which tokens.
     pub fn columns(
         &self,
+        twist: Twist,
         derived: impl IntoIterator<Item = omnihal::Column>,
         mut choose: impl FnMut(usize) -> usize,
     ) -> omnihal::Result<StepColumns> {
-        let mut table = StepColumns::new(StepLayout::new(self.shape(), derived)?);
-        let pages: Vec<Vec<Vec<i32>>> =
+        let shape = StepShape { drafts: twist.own_tokens.unwrap_or(1), ..self.shape() };
+        let mut table = StepColumns::new(StepLayout::new(shape, derived)?);
+        let mut pages: Vec<Vec<Vec<i32>>> =
             self.geometry.spaces.iter().map(|&(ratio, ..)| self.pages(ratio, &mut choose)).collect();
-        let ids: Vec<Vec<i32>> = self.members.iter().map(|m| (0..m.len).map(|_| choose(7) as i32).collect()).collect();
+        let mut ids: Vec<Vec<i32>> =
+            self.members.iter().map(|m| (0..m.len).map(|_| choose(7) as i32).collect()).collect();
+        if twist.absent_page {
+            for of_last in pages.iter_mut().filter_map(|space| space.last_mut()) {
+                of_last.pop();
+            }
+        }
+        if let Some(drafts) = twist.own_tokens {
+            let own = ids.iter_mut().flatten().enumerate().filter(|(row, _)| row % 2 == 0);
+            own.for_each(|(row, id)| *id = -1 - (row as i32 / 2) % (drafts as i32 + 1));
+        }
         let last: Vec<[usize; 1]> = self.members.iter().map(|m| [m.len - 1]).collect();
         let of: Vec<Vec<&[i32]>> =
             (0..self.members.len()).map(|b| pages.iter().map(|space| space[b].as_slice()).collect()).collect();
@@ -183,7 +204,7 @@ mod tests {
                 n += 3;
                 n % below
             };
-            batch.columns([], choose).unwrap();
+            batch.columns(Twist::default(), [], choose).unwrap();
         }
     }
 }

@@ -2,11 +2,12 @@
 
 mod words;
 
+use crate::batch::{Batch, Twist};
 use crate::case::{Case, Data};
 use crate::image::Image;
 use crate::random::Random;
 use omnihal::op::{ArgType, Role};
-use omnihal::{Column, DType, Op, Result, RowFormat, Shape, StepColumns, WeightFormat};
+use omnihal::{Column, DType, Op, Result, RowFormat, Shape, StepColumns, StepShape, WeightFormat};
 use omnihal_reference::format;
 
 /// Draws every argument of a case.
@@ -74,8 +75,23 @@ pub fn columns(case: &Case, salt: u64, derived: &[Column]) -> Result<Option<Step
 }
 
 fn step_table(case: &Case, derived: &[Column], random: &mut Random) -> Result<Option<StepColumns>> {
-    let build = |batch: &crate::batch::Batch| batch.columns(derived.iter().copied(), |n| random.below(n));
+    let twist = twist(case);
+    let build = |batch: &Batch| batch.columns(twist, derived.iter().copied(), |n| random.below(n));
     case.batch.map(build).transpose()
+}
+
+fn twist(case: &Case) -> Twist {
+    let own_tokens = match &case.op {
+        Op::EmbedIds(d) => Some(d.drafts),
+        _ => None,
+    };
+    Twist { absent_page: case.data == Data::Whole, own_tokens }
+}
+
+/// The step of a case as its operator sees it.
+pub fn step(case: &Case) -> Option<StepShape> {
+    let batch = case.batch?;
+    Some(StepShape { drafts: twist(case).own_tokens.unwrap_or(1), ..batch.shape() })
 }
 
 /// Fills rows of a ring or a pool that no row of the step sees with NaN: a key that is masked must not be multiplied.

@@ -239,6 +239,9 @@ pub struct CaseResult {
     /// The determinism that the plan declares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub determinism: Option<String>,
+    /// How the device runs the operator, in its words, where it says more than that it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emulated: Option<String>,
     /// Milliseconds that the case took, the judge included.
     pub millis: f64,
 }
@@ -256,6 +259,7 @@ impl CaseResult {
             outputs: Vec::new(),
             accumulation: None,
             determinism: None,
+            emulated: None,
             millis: 0.0,
         }
     }

@@ -50,6 +50,10 @@ fn witnessed(device: &dyn Device, case: &Case, options: Options, blank: CaseResu
 
 fn judged(device: &dyn Device, case: &Case, options: Options, blank: CaseResult) -> Result<CaseResult> {
     let support = device.supports(&case.op);
+    let emulated = match &support {
+        Support::Emulated(how) => Some(how.clone()),
+        _ => None,
+    };
     let plan = match (support, device.plan(&case.op)) {
         (Support::No(reason), Err(_)) => {
             return Ok(CaseResult { outcome: Outcome::Unsupported, ..blank }.because(reason));
@@ -67,6 +71,7 @@ fn judged(device: &dyn Device, case: &Case, options: Options, blank: CaseResult)
     let mut result = CaseResult {
         accumulation: Some(crate::rejudge::class_text(plan.accumulation())),
         determinism: Some(plan.determinism().to_string()),
+        emulated,
         ..blank
     };
     if let Some(refused) = class_refused(plan.accumulation()) {

@@ -75,7 +75,7 @@ impl Item {
 
     fn run_as_it_is(&self, target: &Target, options: Options) -> CaseResult {
         match self {
-            Item::Op(case) => run::run(&**target.device(), case, options),
+            Item::Op(case) => run::run(&*target.device_for(case), case, options),
             Item::Script(script) => {
                 let started = std::time::Instant::now();
                 let seed =

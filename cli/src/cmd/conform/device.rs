@@ -2,11 +2,12 @@
 
 use crate::failure::Failure;
 use crate::plugins;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use omnihal::{Backend, Device, Probe, Result};
 use omnihal_abi::LoadOptions;
 use omnihal_conformance::Target;
 use omnihal_conformance::report::{DeviceFacts, PluginFacts};
+use omnihal_runtime::TierLimit;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,6 +28,34 @@ pub struct DeviceArgs {
     /// Judge the backend through the C table that a plug-in would have
     #[arg(long, conflicts_with = "plugin")]
     pub through_table: bool,
+    /// Run fused operators as sequences of the device's smaller ones: those that it lacks, or all
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true, default_missing_value = "missing")]
+    pub compose: Option<Compose>,
+}
+
+/// Which fused operators are composed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compose {
+    /// Those that the device lacks.
+    Missing,
+    /// All.
+    All,
+}
+
+impl Compose {
+    fn name(self) -> &'static str {
+        match self {
+            Compose::Missing => "missing",
+            Compose::All => "all",
+        }
+    }
+
+    fn limit(self) -> TierLimit {
+        match self {
+            Compose::Missing => TierLimit::All,
+            Compose::All => TierLimit::Core,
+        }
+    }
 }
 
 /// One backend out of those found.
@@ -72,20 +101,31 @@ impl DeviceArgs {
         if self.through_table {
             command.arg("--through-table");
         }
+        if let Some(compose) = self.compose {
+            command.arg(format!("--compose={}", compose.name()));
+        }
     }
 
     /// The same device as a person types it.
     pub fn to_words(&self) -> String {
         let table = if self.through_table { " --through-table" } else { "" };
+        let compose = self.compose.map(|c| format!(" --compose={}", c.name())).unwrap_or_default();
         match &self.plugin {
-            Some(path) if self.device == 0 => format!("--plugin '{}'", path.display()),
-            Some(path) => format!("--plugin '{}' --device {}", path.display(), self.device),
-            None => format!("--backend {}{table}", self.backend),
+            Some(path) if self.device == 0 => format!("--plugin '{}'{compose}", path.display()),
+            Some(path) => format!("--plugin '{}' --device {}{compose}", path.display(), self.device),
+            None => format!("--backend {}{table}{compose}", self.backend),
         }
     }
 
     /// Opens the device in this process. Only a worker, or a command that may die with it, should.
     pub fn open(&self) -> std::result::Result<(Target, DeviceFacts), Failure> {
+        let (target, mut facts) = self.open_plain()?;
+        let Some(compose) = self.compose else { return Ok((target, facts)) };
+        facts.composed = Some(compose.name().to_owned());
+        Ok((target.composing(compose.limit()), facts))
+    }
+
+    fn open_plain(&self) -> std::result::Result<(Target, DeviceFacts), Failure> {
         let Some(path) = &self.plugin else {
             let (backend, index) = registered(&self.backend)?;
             if !self.through_table {

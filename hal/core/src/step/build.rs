@@ -210,7 +210,11 @@ fn fill_space(shape: &StepShape, seqs: &[Sequence<'_>], column: Column, out: &mu
                 out[2 * c..2 * c + 2].copy_from_slice(&[b as i32, j as i32]);
             }
         }
-        Column::NVis(_) => places_to(shape.tile, seqs, out, |_, pos, _| (((pos + 1) / m) as f32).to_bits() as usize),
+        // Entries on absent pages count as absent.
+        Column::NVis(_) => places_to(shape.tile, seqs, out, |_, pos, seq| {
+            let present = seq.pages[at].len() * space.page_entries;
+            (((pos + 1) / m).min(present) as f32).to_bits() as usize
+        }),
         Column::AllRows(_) => {
             out.fill(0);
             let width = space.table * space.page_entries;

@@ -75,6 +75,7 @@ pub(super) fn sparse(r: &mut Recipe, d: &Sparse, args: &Arguments, cx: &Context<
             (tiled_q, tiled_idx, r.temp(d.act, [total, d.heads * d.head]))
         }
     };
+    let idx = idx.map(|idx| if cx.trusted_lists { idx } else { legal(r, d, &idx, cx) });
     let window = r.column(cx.step, Column::WinSrc);
     let position = r.column(cx.step, Column::PosQt);
     let cs = r.gather_once(rope, &position);
@@ -88,6 +89,19 @@ pub(super) fn sparse(r: &mut Recipe, d: &Sparse, args: &Arguments, cx: &Context<
         r.gather_into(&tiles.out, &place, &o.merge(1));
     }
     Ok(())
+}
+
+/// A list without entries that count as absent: those not visible, and those listed before.
+fn legal(r: &mut Recipe, d: &Sparse, idx: &Operand, cx: &Context<'_>) -> Operand {
+    let visible = r.column(cx.step, Column::NVis(d.ratio as u32)).unsqueeze(1);
+    let listed = r.cast(idx, DType::F32);
+    let kept = r.select(idx.shape(), &listed, Cmp::Lt, Of(&visible), Of(&listed), Number(-1.0));
+    if idx.dim(1) > 1 {
+        let later = |x: &Operand| x.slice(1, 1, idx.dim(1) - 1);
+        let before = listed.slice(1, 0, idx.dim(1) - 1);
+        r.select_into(&later(&listed), Cmp::Gt, Of(&before), Of(&later(&kept)), Number(-1.0), &later(&kept));
+    }
+    r.cast(&kept, DType::I32)
 }
 
 impl Tiles<'_> {

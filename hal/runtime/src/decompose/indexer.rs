@@ -1,6 +1,6 @@
 //! Decompositions of the indexer family.
 
-use super::{Arguments, Context, NEG, hadamard_rows, round_rows};
+use super::{Arguments, Context, hadamard_rows, round_rows};
 use crate::recipe::{Operand, Recipe};
 use crate::shorthand::Affine;
 use crate::shorthand::Choice::{Number, Of};
@@ -72,7 +72,10 @@ pub(super) fn select(r: &mut Recipe, d: &Select, args: &Arguments, cx: &Context<
         let count = group.min(total - first);
         let rows = |x: &Operand| x.slice(0, first * tile, count * tile);
         let (values, entries) = tiles.best(r, first, count)?;
-        order_by_entry(r, d.keep, &values, &entries, &rows(&idx_out), score_out.as_ref().map(rows).as_ref());
+        // Entries that are not visible come last and are told by their number: a visible one may have a NaN score too.
+        let visible = rows(&tiles.visible);
+        let present = r.select(values.shape(), &entries, Cmp::Lt, Of(&visible), Of(&entries), Number(ABSENT));
+        order_by_entry(r, d.keep, &values, &present, &rows(&idx_out), score_out.as_ref().map(rows).as_ref());
     }
     if tile > 1 {
         let place = r.column(cx.step, Column::TokQt);
@@ -132,7 +135,9 @@ impl Tiles<'_> {
         let sums = sums.merge(0);
         let number = r.f32s([1, entries], (page * pe..page * pe + entries).map(|j| j as f32));
         let visible = self.visible.slice(0, first * tile, count * tile);
-        r.select(Shape::from([count * tile, entries]), &number, Cmp::Lt, Of(&visible), Of(&sums), Number(NEG))
+        // NaN ranks below every number, a visible NaN before these: of equals the lower entry comes first.
+        let unseen = r.f32s([1, 1], [f32::NAN]);
+        r.select(Shape::from([count * tile, entries]), &number, Cmp::Lt, Of(&visible), Of(&sums), Of(&unseen))
     }
 }
 
@@ -141,14 +146,12 @@ fn order_by_entry(
     r: &mut Recipe,
     keep: usize,
     values: &Operand,
-    entries: &Operand,
+    present: &Operand,
     idx: &Operand,
     scores: Option<&Operand>,
 ) {
-    let shape = values.shape();
-    let present = r.select(shape, values, Cmp::Gt, Number(NEG / 2.0), Of(entries), Number(ABSENT));
-    let (ascending, places) = r.top_k(&present, keep, false);
-    let numbered = r.select(shape, &ascending, Cmp::Lt, Number(ABSENT / 2.0), Of(&ascending), Number(-1.0));
+    let (ascending, places) = r.top_k(present, keep, false);
+    let numbered = r.select(values.shape(), &ascending, Cmp::Lt, Number(ABSENT / 2.0), Of(&ascending), Number(-1.0));
     r.copy(&numbered, idx);
     if let Some(scores) = scores {
         let taken = r.take(values, &places);

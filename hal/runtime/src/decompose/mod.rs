@@ -26,6 +26,8 @@ pub struct Context<'a> {
     pub step: &'a StepShape,
     /// Bytes that the temporaries of a repeated step may take.
     pub tile_bytes: usize,
+    /// Lists of entries come from `indexer.select`, as in the model: visible entries of present pages, ascending. Else each list is checked.
+    pub trusted_lists: bool,
 }
 
 /// Default of [`Context::tile_bytes`]: what op-catalogue.md 3 sizes its tiles by.

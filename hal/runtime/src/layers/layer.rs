@@ -33,6 +33,16 @@ pub(crate) trait Hook: Sized + Send + Sync + 'static {
         device.alloc(bytes, kind)
     }
 
+    /// Asked whether the device runs an operator.
+    fn supports(&self, device: &dyn Device, op: &Op) -> Support {
+        device.supports(op)
+    }
+
+    /// Plans on the device below.
+    fn plan(&self, device: &dyn Device, op: &Op) -> Result<Arc<dyn Plan>> {
+        device.plan(op)
+    }
+
     /// Sees memory that was imported.
     fn imported(&self, buffer: Buffer) -> Buffer {
         buffer
@@ -172,12 +182,12 @@ impl<H: Hook> Device for LayerDevice<H> {
     }
 
     fn supports(&self, op: &Op) -> Support {
-        self.inner.supports(op)
+        self.hook.supports(&*self.inner, op)
     }
 
     fn plan(&self, op: &Op) -> Result<Arc<dyn Plan>> {
         self.hook.ready()?;
-        Ok(Arc::new(LayerPlan::<H>::new(self.inner.plan(op)?)))
+        Ok(Arc::new(LayerPlan::<H>::new(self.hook.plan(&*self.inner, op)?)))
     }
 
     fn weight(&self, desc: &WeightDesc) -> WeightForm {
@@ -189,6 +199,10 @@ impl<H: Hook> Device for LayerDevice<H> {
         let stream: &LayerStream<H> = (stream as &dyn Any).downcast_ref().ok_or_else(|| foreign("stream"))?;
         // SAFETY: passed on from the caller.
         unsafe { self.inner.repack(&*stream.inner, desc, src, dst) }
+    }
+
+    fn memory_in_use(&self) -> Option<u64> {
+        self.inner.memory_in_use()
     }
 
     fn health(&self) -> Result<()> {

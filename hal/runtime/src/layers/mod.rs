@@ -14,6 +14,7 @@
 //!
 //! Streams, events and plans belong to the layers they were made under: make them all on the outermost device.
 
+mod compose;
 mod fault;
 pub(crate) mod layer;
 mod record;
@@ -23,6 +24,7 @@ mod trace;
 pub(crate) mod tracked;
 mod validate;
 
+pub use compose::compose;
 pub use fault::{Effect, FaultPlan, FaultRule, Site, fault};
 pub use record::{ArgRecord, CallRecord, MemRecord, QuantRecord, Record, RecordBuffer, record, record_to};
 pub use trace::{TraceEntry, TraceRing, trace, trace_into};

@@ -12,12 +12,12 @@ fn bytes(words: &[i32]) -> Vec<u8> {
 
 /// An integer argument: a column of the step, or indices.
 pub(super) fn words(case: &Case, arg: &ArgType, table: Option<&StepColumns>, random: &mut Random) -> Vec<u8> {
-    let column = table.and_then(|table| column(&case.op, arg.name, case.data, table, arg.shape));
+    let column = table.and_then(|table| column(&case.op, arg.name, table, arg.shape));
     let words = column.unwrap_or_else(|| indices(&case.op, arg, case.data == Data::Near, random));
     bytes(&words)
 }
 
-fn column(op: &Op, name: &str, data: Data, table: &StepColumns, shape: Shape) -> Option<Vec<i32>> {
+fn column(op: &Op, name: &str, table: &StepColumns, shape: Shape) -> Option<Vec<i32>> {
     let ratio = ratio_of(op) as u32;
     let column = match name {
         "toks" => Column::Toks,
@@ -27,18 +27,7 @@ fn column(op: &Op, name: &str, data: Data, table: &StepColumns, shape: Shape) ->
         "close" => Column::Close(ratio),
         _ => return None,
     };
-    let mut words = table.column(column).map(<[i32]>::to_vec).filter(|w| w.len() == shape.elements())?;
-    if name == "pt" && data == Data::Whole {
-        // A page that is not there: its entries count as absent, and nothing is written to it.
-        words.iter_mut().rev().find(|page| **page > 0).into_iter().for_each(|page| *page = 0);
-    }
-    if let Op::EmbedIds(d) = op {
-        // Ids of the device's own tokens: the last one, and a draft.
-        words.chunks_mut(4).enumerate().filter(|(row, t)| row % 2 == 0 && t[1] >= 0).for_each(|(row, t)| {
-            t[3] = -1 - (row as i32 / 2) % (d.drafts as i32 + 1);
-        });
-    }
-    Some(words)
+    table.column(column).map(<[i32]>::to_vec).filter(|w| w.len() == shape.elements())
 }
 
 /// Indices: in range, and absent ones where they are legal.
@@ -47,7 +36,12 @@ fn indices(op: &Op, arg: &ArgType, near: bool, random: &mut Random) -> Vec<i32> 
     let mut some = |first: i32, span: usize| (0..n).map(|_| first + random.below(span) as i32).collect::<Vec<_>>();
     match (op, name) {
         (Op::EmbedLookup(d), _) => some(0, d.vocab),
-        (Op::EmbedIds(_), _) | (Op::SamplePick(_), _) => some(0, 9),
+        (Op::EmbedIds(_), _) | (Op::SamplePick(_), _) => {
+            let mut last = some(0, 9);
+            // The null slot, all zero.
+            last[..n / arg.shape[0]].fill(0);
+            last
+        }
         (Op::GemmGrouped(d), _) => counts(d.rows, n, random),
         (Op::MoeGroup(d), _) => some(d.first as i32 - 1, d.local + 2),
         (Op::MoeExperts(d), _) => {

@@ -69,6 +69,9 @@ pub struct DeviceFacts {
     pub versions: Vec<(String, String)>,
     /// It is a loopback library under a vendor's names and no hardware: nothing can be stated about a chip.
     pub stand_in: bool,
+    /// Which fused operators were run as sequences of the device's smaller ones: `missing` or `all`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composed: Option<String>,
     /// The plug-in that it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugin: Option<PluginFacts>,

@@ -56,6 +56,10 @@ pub fn text(report: &Report, contents: &str) -> Result<String, Vec<String>> {
     if let Some(abi) = &report.device.abi {
         line("Plug-in interface", abi);
     }
+    if let Some(which) = &report.device.composed {
+        let which = if which == "all" { "all" } else { "those that the device lacks" };
+        line("Fused operators", &format!("{which} run as sequences of its smaller ones"));
+    }
     for v in &report.verdicts {
         let waived = if v.waived > 0 { format!(", {} waived", v.waived) } else { String::new() };
         line(

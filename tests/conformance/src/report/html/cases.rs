@@ -110,6 +110,9 @@ fn first(out: &mut String, case: &CaseResult, finding: &Finding) {
         let of = output.map(|o| format!(" of {}", o.compared)).unwrap_or_default();
         pair("elements", &format!("{}{of}", finding.count));
     }
+    if let Some(emulated) = &case.emulated {
+        pair("how", emulated);
+    }
     if let Some(accumulation) = &case.accumulation {
         pair("accumulation", accumulation);
     }

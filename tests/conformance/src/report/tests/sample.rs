@@ -18,6 +18,7 @@ pub fn device() -> DeviceFacts {
         versions: vec![("driver".into(), "5.2.10".into()), ("library".into(), "8.0.RC2".into())],
         stand_in: false,
         plugin: Some(PluginFacts { path: "/opt/example/libexample.so".into(), sha256: "ab".repeat(32) }),
+        composed: None,
         abi: Some("0.2".into()),
         caps: CapsFacts {
             activations: vec!["F32".into(), "BF16".into()],
