@@ -46,6 +46,7 @@ const SIMT: usize = 0;
 const ROUND: usize = 1;
 const FAST: usize = 2;
 const ADD_PARTS: usize = 3;
+const ROUND_CODES: usize = 4;
 
 /// Places of numbers in a plan's tuning.
 const PATH: usize = 0;
@@ -60,6 +61,8 @@ const PARTS_AT: usize = 6;
 const NONE: u32 = 0;
 const GEMV: u32 = 1;
 const TILES: u32 = 2;
+/// Tiles whose activations are codes.
+const CODES: u32 = 3;
 
 /// `Gemv` of `gemm_gemv.cuh`: channels of a tile, rows, warps and slots of a ring.
 mod gemv {
@@ -90,6 +93,8 @@ mod wide {
     /// Rows from which it is worth it: a block takes 256.
     pub(super) const LEAST_ROWS: usize = 192;
     const STAGES: usize = 4;
+    /// `CodesTile` of `gemm_codes.cuh`: its shared memory, which begins at a multiple of 1024 bytes.
+    pub(super) const CODES_SHARED: usize = STAGES * (ROWS + super::tile::CHANNELS) * 128 + 1024;
 
     pub(super) fn shared(bits: usize) -> usize {
         let code_row = match bits {
@@ -208,21 +213,38 @@ fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> 
     Ok(true)
 }
 
+/// Whether a product of many rows multiplies codes by codes: those of rounded activations by weights of E4M3 with a scale for 128 x 128.
+fn codes(shape: &Shape, modules: &Modules) -> bool {
+    let blocks =
+        WeightFormat::Blocked { data: DType::F8E4M3, scale: DType::E8M0, block: (tile::CHANNELS, ROUND_CHANNELS) };
+    let many = shape.rows >= wide::LEAST_ROWS && shape.inner % ROUND_CHANNELS == 0;
+    many && shape.rounded && shape.weight == blocks && !shape.sorted && modules.capability == wide::CAPABILITY
+}
+
 /// Takes a kernel for tiles of many rows.
 fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> Result<()> {
     let bits = shape.weight.dtype().bits();
-    let step = |height: usize| tile::INNER * (height * 2 + tile::CHANNELS * bits / 8);
+    let stage = |height: usize| tile::INNER * (height * 2 + tile::CHANNELS * bits / 8);
+    let codes = codes(shape, modules);
     let (name, height, shared) = match shape.rows {
+        _ if codes => ("wide_codes", wide::ROWS, wide::CODES_SHARED),
         rows if shape.sorted || rows <= tile::SMALL_ROWS => {
-            ("small", tile::SMALL_ROWS, tile::SMALL_STAGES * step(tile::SMALL_ROWS))
+            ("small", tile::SMALL_ROWS, tile::SMALL_STAGES * stage(tile::SMALL_ROWS))
         }
         rows if rows >= wide::LEAST_ROWS && modules.capability == wide::CAPABILITY => {
             ("wide", wide::ROWS, wide::shared(bits))
         }
-        _ => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES * step(tile::LARGE_ROWS)),
+        _ => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES * stage(tile::LARGE_ROWS)),
     };
-    choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
-    choice.tuning[PATH] = TILES;
+    if codes {
+        choice.kernels[FAST] = Some(modules.function("gemm", name, shared as u32)?);
+        choice.kernels[ROUND_CODES] = Some(modules.function("gemm", "round_codes", 0)?);
+        // What Hopper's unit keeps of sums of E4M3 products; each 128 are added in f32.
+        choice.accumulation = Accumulation::TensorCoreTrunc { bits: 13, promote: 128 };
+    } else {
+        choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
+    }
+    choice.tuning[PATH] = if codes { CODES } else { TILES };
     choice.tuning[SHARED] = shared as u32;
     choice.tuning[HEIGHT] = height as u32;
     choice.tuning[SPLITS] = 1;
@@ -236,7 +258,8 @@ fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) ->
     if splits < 2 {
         return Ok(());
     }
-    let each = shape.inner.div_ceil(splits).next_multiple_of(tile::INNER);
+    let step = if codes { ROUND_CHANNELS } else { tile::INNER };
+    let each = shape.inner.div_ceil(splits).next_multiple_of(step);
     let splits = shape.inner.div_ceil(each);
     let parts = splits * shape.matrices * shape.rows * shape.outer * 4;
     fits(&[choice.workspace])?;
@@ -255,14 +278,15 @@ pub(super) fn launch(plan: &CudaPlan, product: &Product, args: &Args<'_>, queue:
     let inside = path == GEMV && product.rows as usize <= ROUND_INSIDE;
     let mut product = *product;
     if product.rounded != 0 && !inside {
-        round(plan, &mut product, Ptr(args.workspace.addr), queue)?;
+        let codes = path == CODES;
+        round(plan, &mut product, Ptr(args.workspace.addr), codes, queue)?;
     }
     match path {
         GEMV => {
             let grid = [tuning[BLOCKS], product.matrices as u32, 1];
             queue.launch(plan.kernel(FAST)?, grid, THREADS, tuning[SHARED], &product)
         }
-        TILES => {
+        TILES | CODES => {
             product.splits = tuning[SPLITS] as i32;
             product.split_inner = tuning[SPLIT_INNER] as i32;
             product.parts = Ptr(args.workspace.addr + u64::from(tuning[PARTS_AT]));
@@ -301,20 +325,25 @@ fn vectors(product: &Product) -> bool {
         && [product.w_row, product.w_batch].iter().all(|&stride| whole(stride, bits))
 }
 
-/// Rounds the activations of a product into the workspace.
-fn round(plan: &CudaPlan, product: &mut Product, to: Ptr, queue: &Queue<'_>) -> Result<()> {
+/// Rounds the activations of a product into the workspace: to numbers of their own type, or to codes and their scales, which take less.
+fn round(plan: &CudaPlan, product: &mut Product, to: Ptr, codes: bool, queue: &Queue<'_>) -> Result<()> {
+    let elements = product.rows as usize * product.inner as usize;
+    let scales = Ptr(to.0 + elements.next_multiple_of(ALIGN) as u64);
     let rounding = Rounding {
         a: product.a,
         to,
+        scales,
         a_row: product.a_row,
         dtype: product.a_dtype,
         rows: product.rows,
         inner: product.inner,
         reserved: 0,
     };
-    let groups = product.rows as usize * product.inner as usize / ROUND_CHANNELS;
-    queue.launch(plan.kernel(ROUND)?, [groups.div_ceil(ROUND_GROUPS) as u32, 1, 1], THREADS, 0, &rounding)?;
+    let kernel = plan.kernel(if codes { ROUND_CODES } else { ROUND })?;
+    let blocks = (elements / ROUND_CHANNELS).div_ceil(ROUND_GROUPS);
+    queue.launch(kernel, [blocks as u32, 1, 1], THREADS, 0, &rounding)?;
     (product.a, product.a_row, product.rounded) = (to, i64::from(product.inner), 0);
+    product.a_scales = if codes { scales } else { Ptr(0) };
     Ok(())
 }
 
