@@ -2,11 +2,13 @@
 
 use super::product::{Product, Rounding};
 use super::{Choice, CudaPlan, fits};
+use crate::blas::{self, Dense, Matmul};
 use crate::modules::{Function, Modules};
 use crate::ops::Enqueue;
 use crate::params::Ptr;
 use crate::stream::Queue;
 use omnihal::{Accumulation, Args, DType, Determinism, Error, Result, WeightFormat};
+use std::sync::Arc;
 
 /// What a descriptor says about a product.
 pub(super) struct Shape {
@@ -123,8 +125,32 @@ pub(super) fn choose(enqueue: Enqueue, shape: &Shape, modules: &Modules) -> Resu
         if !gemv(&mut choice, shape, suffix, modules)? {
             tiles(&mut choice, shape, suffix, modules)?;
         }
+        if blas::wanted()? {
+            library(&mut choice, shape, modules)?;
+        }
     }
     Ok(choice)
+}
+
+/// Takes cuBLASLt beside the kernels, for the runs whose matrices are whole and contiguous. Its tensor cores add up as those of the kernels do.
+fn library(choice: &mut Choice, shape: &Shape, modules: &Modules) -> Result<()> {
+    let dense = Dense { rows: shape.rows, inner: shape.inner, outer: shape.outer, output: shape.output };
+    let plain = shape.weight == WeightFormat::Plain(DType::BF16) && !shape.rounded && !shape.sorted;
+    if plain && shape.matrices == 1 && dense.aligned() {
+        choice.blas = Matmul::new(modules, dense)?.map(Arc::new);
+        let bytes = choice.blas.as_ref().map_or(0, |product| product.workspace);
+        choice.workspace = choice.workspace.max(bytes.next_multiple_of(blas::WORKSPACE_ALIGN));
+    }
+    Ok(())
+}
+
+/// Whether a run is the whole product that cuBLASLt was asked about.
+fn whole(product: &Product, dense: &Dense) -> bool {
+    let strides =
+        [product.a_row, product.w_row, product.y_row] == [dense.inner, dense.inner, dense.outer].map(|n| n as i64);
+    let plain = product.a_col == 1 && product.w_col == 1 && product.alpha == 1.0;
+    let addresses = [product.a.0, product.w.data.0, product.y.0];
+    strides && plain && product.rows as usize == dense.rows && Matmul::takes(addresses)
 }
 
 /// Refuses what no kernel takes.
@@ -273,6 +299,11 @@ fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) ->
 
 /// Launches the kernels that take the product with these addresses and strides.
 pub(super) fn launch(plan: &CudaPlan, product: &Product, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
+    if let Some(blas) = plan.blas().filter(|blas| whole(product, &blas.dense)) {
+        let addresses = [product.a.0, product.w.data.0, product.y.0];
+        // SAFETY: `whole` says so; whoever runs the plan keeps the memory alive.
+        return unsafe { blas.run(addresses, product.accumulate != 0, args.workspace, queue) };
+    }
     let (tuning, fast) = (plan.tuning(), vectors(product));
     let path = if fast { tuning[PATH] } else { NONE };
     let inside = path == GEMV && product.rows as usize <= ROUND_INSIDE;
