@@ -1,4 +1,5 @@
 // gemm.*
+#include "gemm_codes.cuh"
 #include "gemm_gemv.cuh"
 #include "gemm_mma.cuh"
 #include "gemm_wide.cuh"
@@ -28,6 +29,7 @@ KERNEL(large_f4, Product, 256, 1) { mma_product<LargeTile<F4E2M1X2>>(p); }
 KERNEL(wide_bf16, Product, 256, 1) { wide_product<BF16>(p); }
 KERNEL(wide_f8, Product, 256, 1) { wide_product<F8E4M3>(p); }
 KERNEL(wide_f4, Product, 256, 1) { wide_product<F4E2M1X2>(p); }
+KERNEL(wide_codes, Product, 256, 1) { codes_product(p); }
 
 KERNEL(add_parts_of_k, Product, 256, 4) { add_parts(p); }
 
@@ -47,4 +49,19 @@ KERNEL(round_operand, Rounding, 256, 4) {
         float code = e4m3_to_f32(f32_to_e4m3(x[i] * power_of_two(-exponent)));
         store_f32(p.to, p.dtype, to + 32 * i + LANE, code * power_of_two(exponent));
     }
+}
+
+// The same as codes, four neighbours a lane, and their scales as `[inner / 128, rows]`. Rows of the operand are bf16 and begin at multiples of 8 bytes.
+KERNEL(round_codes, Rounding, 256, 4) {
+    i32 groups = p.inner / 128;
+    i64 group = i64(blockIdx.x) * 8 + WARP;
+    if (group >= i64(p.rows) * groups) return;
+    i64 row = group / groups, k = group % groups * 128 + LANE * 4;
+    Vec8 v = *reinterpret_cast<const Vec8*>(static_cast<const bf16*>(p.a) + row * p.a_row + k);
+    float x[4] = {low_bf16(v.w[0]), high_bf16(v.w[0]), low_bf16(v.w[1]), high_bf16(v.w[1])};
+    i32 exponent = e4m3_exponent(warp_max(fmaxf(fmaxf(fabsf(x[0]), fabsf(x[1])), fmaxf(fabsf(x[2]), fabsf(x[3])))));
+    u32 codes = 0;
+    for (i32 i = 0; i < 4; i++) codes |= static_cast<u32>(f32_to_e4m3(x[i] * power_of_two(-exponent))) << (8 * i);
+    *reinterpret_cast<u32*>(static_cast<u8*>(p.to) + row * p.inner + k) = codes;
+    if (LANE == 0) static_cast<float*>(p.scales)[group % groups * p.rows + row] = power_of_two(exponent);
 }

@@ -5,6 +5,7 @@ struct Product {
     Ptr a;
     Ptr y;
     Ptr counts;
+    Ptr a_scales;
     Ptr parts;
     Weight w;
     i64 a_row;
@@ -28,15 +29,16 @@ struct Product {
     f32 alpha;
     i32 rounded;
 };
-static_assert(sizeof(Product) == 176, "Product differs from the host's");
+static_assert(sizeof(Product) == 184, "Product differs from the host's");
 
 struct Rounding {
     Ptr a;
     Ptr to;
+    Ptr scales;
     i64 a_row;
     i32 dtype;
     i32 rows;
     i32 inner;
     i32 reserved;
 };
-static_assert(sizeof(Rounding) == 40, "Rounding differs from the host's");
+static_assert(sizeof(Rounding) == 48, "Rounding differs from the host's");

@@ -6,6 +6,7 @@
 //! Kernels add up in f32 in an order that a plan fixes; no result depends on which thread comes first. A failure while a kernel runs is, with CUDA, the loss of the
 //! device: every later call returns the first cause.
 
+mod blas;
 pub mod collective;
 mod context;
 mod device;

@@ -1,5 +1,6 @@
 //! Loaded kernels: one module for each operator family, loaded when its first plan is made.
 
+use crate::blas::Blas;
 use crate::context::Context;
 use crate::kernels;
 use cudarc::driver::sys::{self as cu, CUfunction, CUmodule};
@@ -36,6 +37,10 @@ pub(crate) struct Modules {
     /// Bytes of shared memory that a block may ask for.
     pub(crate) shared: u32,
     loaded: Mutex<HashMap<&'static str, Module>>,
+    /// Dynamic shared memory that kernels may use, by family and name: the most that any plan has asked for, as a kernel is the same one for all plans.
+    limits: Mutex<HashMap<(&'static str, String), u32>>,
+    /// cuBLASLt, from the first plan on that wants it.
+    blas: Mutex<Option<Arc<Blas>>>,
 }
 
 struct Module(CUmodule);
@@ -61,6 +66,8 @@ impl Modules {
             multiprocessors: number(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             shared: number(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
             loaded: Mutex::new(HashMap::new()),
+            limits: Mutex::new(HashMap::new()),
+            blas: Mutex::new(None),
         })
     }
 
@@ -82,12 +89,26 @@ impl Modules {
             Error::new(ErrorKind::NotFound, format!("kernel {name} of {family}: {}", error.message()))
         })?;
         if shared > SHARED_FREE {
+            // Held over the call, so that a smaller limit never comes after a larger one.
+            let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+            let limit = limits.entry((family, name.to_owned())).or_insert(0);
+            *limit = shared.max(*limit);
             let attribute = cu::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: sets an attribute of a function of this context.
-            let code = unsafe { cu::cuFuncSetAttribute(function, attribute, shared as i32) };
+            let code = unsafe { cu::cuFuncSetAttribute(function, attribute, *limit as i32) };
             self.context.check(code, "cuFuncSetAttribute")?;
         }
         Ok(Function(function))
+    }
+
+    /// cuBLASLt for this device.
+    pub(crate) fn blas(&self) -> Result<Arc<Blas>> {
+        self.context.enter()?;
+        let mut blas = self.blas.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(blas) = &*blas {
+            return Ok(blas.clone());
+        }
+        Ok(blas.insert(Arc::new(Blas::new()?)).clone())
     }
 
     fn module(&self, family: &'static str) -> Result<CUmodule> {

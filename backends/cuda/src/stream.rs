@@ -121,6 +121,16 @@ pub(crate) struct Queue<'a> {
 }
 
 impl Queue<'_> {
+    /// The raw stream, for the vendor's libraries.
+    pub(crate) fn stream(&self) -> CUstream {
+        self.stream
+    }
+
+    /// The context of its device.
+    pub(crate) fn context(&self) -> &Context {
+        self.context
+    }
+
     /// Enqueues one kernel. A grid without blocks is no work.
     pub(crate) fn launch<P: Params>(
         &self,

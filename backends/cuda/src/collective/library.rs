@@ -1,10 +1,9 @@
 //! NCCL as it is found at run time: the few functions used, with the types of `cudarc`, whose own loader does not look for the library's soname.
 
-use crate::sys::{DEFAULTS, VARIABLES};
+use crate::sys::{self, DEFAULTS, VARIABLES, library};
 use cudarc::driver::sys::CUstream;
 use cudarc::nccl::sys::{ncclComm_t, ncclDataType_t, ncclRedOp_t, ncclUniqueId};
-use libloading::Library;
-use omnihal::{Error, ErrorKind, Result};
+use omnihal::{Error, Result};
 use omnihal_runtime::search::LibrarySearch;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
@@ -50,36 +49,20 @@ impl Config {
 /// `ncclResult_t`: a number, as a later library may know more of them.
 pub(super) type Code = c_int;
 
-macro_rules! functions {
-    ($($field:ident = $symbol:literal: fn($($arg:ty),*) -> $result:ty;)*) => {
-        /// The functions of an opened library.
-        pub(super) struct Nccl {
-            $(pub(super) $field: unsafe extern "C" fn($($arg),*) -> $result,)*
-            _library: Library,
-        }
-
-        impl Nccl {
-            /// # Safety
-            /// The library must be NCCL.
-            unsafe fn of(library: Library) -> std::result::Result<Nccl, libloading::Error> {
-                // SAFETY: the signatures are those of nccl.h.
-                unsafe { Ok(Nccl { $($field: *library.get(concat!($symbol, "\0").as_bytes())?,)* _library: library }) }
-            }
-        }
-    };
-}
-
-functions! {
-    get_version = "ncclGetVersion": fn(*mut c_int) -> Code;
-    get_unique_id = "ncclGetUniqueId": fn(*mut ncclUniqueId) -> Code;
-    init_rank = "ncclCommInitRankConfig": fn(*mut ncclComm_t, c_int, ncclUniqueId, c_int, *mut Config) -> Code;
-    async_error = "ncclCommGetAsyncError": fn(ncclComm_t, *mut Code) -> Code;
-    all_reduce = "ncclAllReduce": fn(*const c_void, *mut c_void, usize, ncclDataType_t, ncclRedOp_t, ncclComm_t, CUstream) -> Code;
-    all_gather = "ncclAllGather": fn(*const c_void, *mut c_void, usize, ncclDataType_t, ncclComm_t, CUstream) -> Code;
-    finalize = "ncclCommFinalize": fn(ncclComm_t) -> Code;
-    destroy = "ncclCommDestroy": fn(ncclComm_t) -> Code;
-    abort = "ncclCommAbort": fn(ncclComm_t) -> Code;
-    error_string = "ncclGetErrorString": fn(Code) -> *const c_char;
+library! {
+    /// The functions of an opened library, with the signatures of nccl.h.
+    Nccl {
+        get_version = "ncclGetVersion": fn(*mut c_int) -> Code;
+        get_unique_id = "ncclGetUniqueId": fn(*mut ncclUniqueId) -> Code;
+        init_rank = "ncclCommInitRankConfig": fn(*mut ncclComm_t, c_int, ncclUniqueId, c_int, *mut Config) -> Code;
+        async_error = "ncclCommGetAsyncError": fn(ncclComm_t, *mut Code) -> Code;
+        all_reduce = "ncclAllReduce": fn(*const c_void, *mut c_void, usize, ncclDataType_t, ncclRedOp_t, ncclComm_t, CUstream) -> Code;
+        all_gather = "ncclAllGather": fn(*const c_void, *mut c_void, usize, ncclDataType_t, ncclComm_t, CUstream) -> Code;
+        finalize = "ncclCommFinalize": fn(ncclComm_t) -> Code;
+        destroy = "ncclCommDestroy": fn(ncclComm_t) -> Code;
+        abort = "ncclCommAbort": fn(ncclComm_t) -> Code;
+        error_string = "ncclGetErrorString": fn(Code) -> *const c_char;
+    }
 }
 
 /// The library, opened once.
@@ -89,17 +72,9 @@ pub(super) fn nccl() -> Result<&'static Nccl> {
 }
 
 fn open() -> Result<Nccl> {
-    let found = NCCL.run();
-    let missing = |text| Error::new(ErrorKind::NotFound, text);
-    let path = found.path.ok_or_else(|| {
-        missing(format!("several devices need NCCL, and it was not found: searched {}", found.searched.join(", ")))
-    })?;
-    // SAFETY: the vendor's library has no constructor that depends on this process.
-    let library = unsafe { Library::new(&path) }
-        .map_err(|e| missing(format!("{} was found and does not open: {e}", path.display())))?;
+    let library = sys::open_library(&NCCL, "several devices need NCCL")?;
     // SAFETY: a library of that name is NCCL.
-    let nccl = unsafe { Nccl::of(library) }
-        .map_err(|e| missing(format!("{} lacks a function of NCCL 2.18: {e}", path.display())))?;
+    let nccl = unsafe { Nccl::of(library, "NCCL 2.18") }?;
     let mut version = 0;
     // SAFETY: writes one integer.
     super::check(&nccl, unsafe { (nccl.get_version)(&mut version) }, "ncclGetVersion")?;

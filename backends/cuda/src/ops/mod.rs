@@ -17,6 +17,7 @@ mod sample;
 mod topk;
 mod walk;
 
+use crate::blas::Matmul;
 use crate::modules::{Function, Modules};
 use crate::params::{self, Struct};
 use crate::stream::Queue;
@@ -31,7 +32,7 @@ pub(crate) type Enqueue = fn(&CudaPlan, &Args<'_>, &Queue<'_>) -> Result<()>;
 pub(crate) const MAX_KERNELS: usize = 8;
 
 /// How an operator is run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Choice {
     pub enqueue: Enqueue,
     /// Its kernels, in the order that `enqueue` knows.
@@ -42,6 +43,8 @@ pub(crate) struct Choice {
     pub accumulation: Accumulation,
     /// Whatever the launches need beside descriptor and arguments, such as the number of splits.
     pub tuning: [u32; 8],
+    /// The product that cuBLASLt takes where its arguments allow it.
+    pub blas: Option<Arc<Matmul>>,
 }
 
 impl Choice {
@@ -56,6 +59,7 @@ impl Choice {
             determinism: Determinism::RowInvariant,
             accumulation: Accumulation::F32,
             tuning: [0; 8],
+            blas: None,
         }
     }
 }
@@ -77,6 +81,11 @@ impl CudaPlan {
     /// Kernel `index` of the choice.
     pub(crate) fn kernel(&self, index: usize) -> Result<Function> {
         self.choice.kernels.get(index).copied().flatten().ok_or_else(|| Error::argument("the plan has no such kernel"))
+    }
+
+    /// cuBLASLt's product, if the plan has one.
+    pub(crate) fn blas(&self) -> Option<&Matmul> {
+        self.choice.blas.as_deref()
     }
 
     /// The numbers that the choice left for the launches.

@@ -1,8 +1,10 @@
 //! The vendor's libraries: which are needed, where they are looked for, and how their answers become errors.
 //!
 //! * `libcuda.so.1`: the driver interface; its name carries the version that the driver itself installs
+//! * `libnccl.so.2`: for several devices
+//! * `libcublasLt.so.13`: if `OMNIHAL_CUDA_GEMM` asks for it
 //!
-//! The functions themselves are those of `cudarc`, which looks each up when it is first called and panics if a library is missing. So nothing outside this crate's
+//! The driver's functions are those of `cudarc`, which looks each up when it is first called and panics if a library is missing. So nothing outside this crate's
 //! probe may call one before [`driver`] has answered.
 
 use crate::errors;
@@ -70,4 +72,38 @@ fn open() -> Result<Option<Driver>> {
         )));
     }
     Ok(Some(Driver { version }))
+}
+
+/// Declares the functions of a library that is opened by its full path.
+macro_rules! library {
+    ($(#[$doc:meta])* $name:ident { $($field:ident = $symbol:literal: fn($($arg:ty),* $(,)?) -> $result:ty;)* }) => {
+        $(#[$doc])*
+        pub(super) struct $name {
+            $(pub(super) $field: unsafe extern "C" fn($($arg),*) -> $result,)*
+            _library: libloading::Library,
+        }
+
+        impl $name {
+            /// # Safety
+            /// The library must be `what`, whose functions have these signatures.
+            unsafe fn of(library: libloading::Library, what: &str) -> omnihal::Result<$name> {
+                let lacks = |error| omnihal::Error::new(omnihal::ErrorKind::NotFound, format!("a function of {what} is missing: {error}"));
+                // SAFETY: passed on from the caller.
+                unsafe { Ok($name { $($field: *library.get(concat!($symbol, "\0").as_bytes()).map_err(lacks)?,)* _library: library }) }
+            }
+        }
+    };
+}
+pub(crate) use library;
+
+/// Opens the first library that a search finds; `why` says who needs it.
+pub(crate) fn open_library(search: &LibrarySearch<'_>, why: &str) -> Result<libloading::Library> {
+    let found = search.run();
+    let missing = |text| Error::new(ErrorKind::NotFound, text);
+    let path = found.path.ok_or_else(|| {
+        missing(format!("{why}, and {} was not found: searched {}", search.library, found.searched.join(", ")))
+    })?;
+    // SAFETY: the vendor's library has no constructor that depends on this process.
+    unsafe { libloading::Library::new(&path) }
+        .map_err(|e| missing(format!("{} was found and does not open: {e}", path.display())))
 }

@@ -70,10 +70,11 @@ fn released(list: &mut List) {
     }
 }
 
-/// As many rows as a prompt brings: kernels with tiles of 64, 128 and 256 rows, and with the inner axis cut among blocks, are others than those of a few rows.
+/// As many rows as a prompt brings: kernels with tiles of 64, 128 and 256 rows, and with the inner axis cut among blocks, are others than those of a few rows. And a few rows
+/// whose scales, nine to a channel, begin at odd addresses.
 fn prompt(list: &mut List) {
     for weight in WEIGHTS {
-        for (rows, inner, outer) in [(33, 544, 72), (65, 160, 140), (130, 640, 140), (200, 640, 140)] {
+        for (rows, inner, outer) in [(5, 288, 24), (33, 544, 72), (65, 160, 140), (130, 640, 140), (200, 640, 140)] {
             for a_quant in [ActQuant::None, ActQuant::F8G128] {
                 if a_quant != ActQuant::None && inner % 128 != 0 {
                     continue;

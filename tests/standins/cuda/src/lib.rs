@@ -369,12 +369,17 @@ driver! {
         state().modules.remove(&module).map(|_| ()).ok_or(codes::INVALID_HANDLE)
     }
 
-    /// Finds a kernel. Its handle lives as long as the process: the driver's has no end of its own either.
+    /// Finds a kernel: the same handle each time. It lives as long as the process: the driver's has no end of its own either.
     fn cuModuleGetFunction(function: *mut *const Kernel, module: usize, name: *const c_char) {
         let module = state().modules.get(&module).cloned().ok_or(codes::INVALID_HANDLE)?;
         // SAFETY: the caller's string and pointer.
-        unsafe { *function = Arc::into_raw(Arc::new(module.kernel(CStr::from_ptr(name))?)) };
+        unsafe { *function = Arc::into_raw(module.kernel(CStr::from_ptr(name))?) };
         Ok(())
+    }
+
+    /// Enqueues a call of a host function.
+    fn cuLaunchHostFunc(stream: usize, function: extern "C" fn(*mut c_void), data: *mut c_void) {
+        find_stream(stream)?.push(Node::Host(function, data as usize))
     }
 
     /// Allows dynamic shared memory.

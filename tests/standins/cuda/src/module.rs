@@ -2,9 +2,10 @@
 
 use crate::codes::{self, Code};
 use libloading::Library;
+use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A launch as `fiber.h` takes it.
 #[repr(C)]
@@ -56,6 +57,7 @@ impl Kernel {
 /// A loaded image.
 pub struct Module {
     library: Arc<Library>,
+    kernels: Mutex<HashMap<String, Arc<Kernel>>>,
 }
 
 /// Images loaded so far.
@@ -96,12 +98,16 @@ impl Module {
             eprintln!("stand-in driver: an image does not load: {error}; it loads only those built with --host");
             codes::INVALID_IMAGE
         })?;
-        Ok(Module { library: Arc::new(library) })
+        Ok(Module { library: Arc::new(library), kernels: Mutex::default() })
     }
 
-    /// A kernel by its name.
-    pub fn kernel(&self, name: &CStr) -> Result<Kernel, Code> {
+    /// A kernel by its name, the same one each time.
+    pub fn kernel(&self, name: &CStr) -> Result<Arc<Kernel>, Code> {
         let name = name.to_str().map_err(|_| codes::NOT_FOUND)?.to_owned();
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernel) = kernels.get(&name) {
+            return Ok(kernel.clone());
+        }
         // SAFETY: the two symbols have these types; `fiber.h` and `common.cuh` define them so.
         let (entry, params) = unsafe {
             let entry = *self.library.get::<Entry>(format!("{name}_host")).map_err(|_| codes::NOT_FOUND)?;
@@ -111,7 +117,10 @@ impl Module {
                 .map_err(|_| codes::NOT_FOUND)?;
             (entry, size() as usize)
         };
-        Ok(Kernel { name, entry, params, shared: AtomicU32::new(48 << 10), _library: self.library.clone() })
+        let shared = AtomicU32::new(48 << 10);
+        let kernel = Arc::new(Kernel { name: name.clone(), entry, params, shared, _library: self.library.clone() });
+        kernels.insert(name, kernel.clone());
+        Ok(kernel)
     }
 }
 

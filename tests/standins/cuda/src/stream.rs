@@ -3,6 +3,7 @@
 use crate::codes::{self, Code};
 use crate::module::{Kernel, Launch};
 use crate::state::{self, state};
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub enum Node {
     /// A kernel.
     Run(Arc<Kernel>, Launch, Arc<[u64]>),
+    /// A function of the host with its data.
+    Host(extern "C" fn(*mut c_void), usize),
     /// A copy: destination, source, bytes.
     Copy(usize, usize, usize),
     /// A fill.
@@ -210,7 +213,7 @@ fn execute(node: &Node, schedule: &Schedule) {
         return;
     }
     match node {
-        Node::Run(..) | Node::Fill(..) | Node::Copy(..) if state::dry() => {}
+        Node::Run(..) | Node::Host(..) | Node::Fill(..) | Node::Copy(..) if state::dry() => {}
         Node::Run(kernel, launch, params) => {
             let launch = Launch { order: schedule.order, seed: schedule.seed, ..*launch };
             // SAFETY: whoever enqueued the kernel answers for the addresses.
@@ -218,6 +221,7 @@ fn execute(node: &Node, schedule: &Schedule) {
                 fail(codes::LAUNCH_FAILED, &format!("kernel {}: {words}", kernel.name));
             }
         }
+        Node::Host(function, data) => function(*data as *mut c_void),
         Node::Copy(to, from, bytes) => {
             let memory = &state().memory;
             if memory.holds(*to, *bytes).is_none() || memory.holds(*from, *bytes).is_none() {

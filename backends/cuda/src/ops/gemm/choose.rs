@@ -2,11 +2,13 @@
 
 use super::product::{Product, Rounding};
 use super::{Choice, CudaPlan, fits};
+use crate::blas::{self, Dense, Matmul};
 use crate::modules::{Function, Modules};
 use crate::ops::Enqueue;
 use crate::params::Ptr;
 use crate::stream::Queue;
 use omnihal::{Accumulation, Args, DType, Determinism, Error, Result, WeightFormat};
+use std::sync::Arc;
 
 /// What a descriptor says about a product.
 pub(super) struct Shape {
@@ -46,6 +48,7 @@ const SIMT: usize = 0;
 const ROUND: usize = 1;
 const FAST: usize = 2;
 const ADD_PARTS: usize = 3;
+const ROUND_CODES: usize = 4;
 
 /// Places of numbers in a plan's tuning.
 const PATH: usize = 0;
@@ -60,6 +63,8 @@ const PARTS_AT: usize = 6;
 const NONE: u32 = 0;
 const GEMV: u32 = 1;
 const TILES: u32 = 2;
+/// Tiles whose activations are codes.
+const CODES: u32 = 3;
 
 /// `Gemv` of `gemm_gemv.cuh`: channels of a tile, rows, warps and slots of a ring.
 mod gemv {
@@ -90,6 +95,8 @@ mod wide {
     /// Rows from which it is worth it: a block takes 256.
     pub(super) const LEAST_ROWS: usize = 192;
     const STAGES: usize = 4;
+    /// `CodesTile` of `gemm_codes.cuh`: its shared memory, which begins at a multiple of 1024 bytes.
+    pub(super) const CODES_SHARED: usize = STAGES * (ROWS + super::tile::CHANNELS) * 128 + 1024;
 
     pub(super) fn shared(bits: usize) -> usize {
         let code_row = match bits {
@@ -118,8 +125,32 @@ pub(super) fn choose(enqueue: Enqueue, shape: &Shape, modules: &Modules) -> Resu
         if !gemv(&mut choice, shape, suffix, modules)? {
             tiles(&mut choice, shape, suffix, modules)?;
         }
+        if blas::wanted()? {
+            library(&mut choice, shape, modules)?;
+        }
     }
     Ok(choice)
+}
+
+/// Takes cuBLASLt beside the kernels, for the runs whose matrices are whole and contiguous. Its tensor cores add up as those of the kernels do.
+fn library(choice: &mut Choice, shape: &Shape, modules: &Modules) -> Result<()> {
+    let dense = Dense { rows: shape.rows, inner: shape.inner, outer: shape.outer, output: shape.output };
+    let plain = shape.weight == WeightFormat::Plain(DType::BF16) && !shape.rounded && !shape.sorted;
+    if plain && shape.matrices == 1 && dense.aligned() {
+        choice.blas = Matmul::new(modules, dense)?.map(Arc::new);
+        let bytes = choice.blas.as_ref().map_or(0, |product| product.workspace);
+        choice.workspace = choice.workspace.max(bytes.next_multiple_of(blas::WORKSPACE_ALIGN));
+    }
+    Ok(())
+}
+
+/// Whether a run is the whole product that cuBLASLt was asked about.
+fn whole(product: &Product, dense: &Dense) -> bool {
+    let strides =
+        [product.a_row, product.w_row, product.y_row] == [dense.inner, dense.inner, dense.outer].map(|n| n as i64);
+    let plain = product.a_col == 1 && product.w_col == 1 && product.alpha == 1.0;
+    let addresses = [product.a.0, product.w.data.0, product.y.0];
+    strides && plain && product.rows as usize == dense.rows && Matmul::takes(addresses)
 }
 
 /// Refuses what no kernel takes.
@@ -208,21 +239,38 @@ fn gemv(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> 
     Ok(true)
 }
 
+/// Whether a product of many rows multiplies codes by codes: those of rounded activations by weights of E4M3 with a scale for 128 x 128.
+fn codes(shape: &Shape, modules: &Modules) -> bool {
+    let blocks =
+        WeightFormat::Blocked { data: DType::F8E4M3, scale: DType::E8M0, block: (tile::CHANNELS, ROUND_CHANNELS) };
+    let many = shape.rows >= wide::LEAST_ROWS && shape.inner % ROUND_CHANNELS == 0;
+    many && shape.rounded && shape.weight == blocks && !shape.sorted && modules.capability == wide::CAPABILITY
+}
+
 /// Takes a kernel for tiles of many rows.
 fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) -> Result<()> {
     let bits = shape.weight.dtype().bits();
-    let step = |height: usize| tile::INNER * (height * 2 + tile::CHANNELS * bits / 8);
+    let stage = |height: usize| tile::INNER * (height * 2 + tile::CHANNELS * bits / 8);
+    let codes = codes(shape, modules);
     let (name, height, shared) = match shape.rows {
+        _ if codes => ("wide_codes", wide::ROWS, wide::CODES_SHARED),
         rows if shape.sorted || rows <= tile::SMALL_ROWS => {
-            ("small", tile::SMALL_ROWS, tile::SMALL_STAGES * step(tile::SMALL_ROWS))
+            ("small", tile::SMALL_ROWS, tile::SMALL_STAGES * stage(tile::SMALL_ROWS))
         }
         rows if rows >= wide::LEAST_ROWS && modules.capability == wide::CAPABILITY => {
             ("wide", wide::ROWS, wide::shared(bits))
         }
-        _ => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES * step(tile::LARGE_ROWS)),
+        _ => ("large", tile::LARGE_ROWS, tile::LARGE_STAGES * stage(tile::LARGE_ROWS)),
     };
-    choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
-    choice.tuning[PATH] = TILES;
+    if codes {
+        choice.kernels[FAST] = Some(modules.function("gemm", name, shared as u32)?);
+        choice.kernels[ROUND_CODES] = Some(modules.function("gemm", "round_codes", 0)?);
+        // What Hopper's unit keeps of sums of E4M3 products; each 128 are added in f32.
+        choice.accumulation = Accumulation::TensorCoreTrunc { bits: 13, promote: 128 };
+    } else {
+        choice.kernels[FAST] = Some(modules.function("gemm", &format!("{name}_{suffix}"), shared as u32)?);
+    }
+    choice.tuning[PATH] = if codes { CODES } else { TILES };
     choice.tuning[SHARED] = shared as u32;
     choice.tuning[HEIGHT] = height as u32;
     choice.tuning[SPLITS] = 1;
@@ -236,7 +284,8 @@ fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) ->
     if splits < 2 {
         return Ok(());
     }
-    let each = shape.inner.div_ceil(splits).next_multiple_of(tile::INNER);
+    let step = if codes { ROUND_CHANNELS } else { tile::INNER };
+    let each = shape.inner.div_ceil(splits).next_multiple_of(step);
     let splits = shape.inner.div_ceil(each);
     let parts = splits * shape.matrices * shape.rows * shape.outer * 4;
     fits(&[choice.workspace])?;
@@ -250,19 +299,25 @@ fn tiles(choice: &mut Choice, shape: &Shape, suffix: &str, modules: &Modules) ->
 
 /// Launches the kernels that take the product with these addresses and strides.
 pub(super) fn launch(plan: &CudaPlan, product: &Product, args: &Args<'_>, queue: &Queue<'_>) -> Result<()> {
+    if let Some(blas) = plan.blas().filter(|blas| whole(product, &blas.dense)) {
+        let addresses = [product.a.0, product.w.data.0, product.y.0];
+        // SAFETY: `whole` says so; whoever runs the plan keeps the memory alive.
+        return unsafe { blas.run(addresses, product.accumulate != 0, args.workspace, queue) };
+    }
     let (tuning, fast) = (plan.tuning(), vectors(product));
     let path = if fast { tuning[PATH] } else { NONE };
     let inside = path == GEMV && product.rows as usize <= ROUND_INSIDE;
     let mut product = *product;
     if product.rounded != 0 && !inside {
-        round(plan, &mut product, Ptr(args.workspace.addr), queue)?;
+        let codes = path == CODES;
+        round(plan, &mut product, Ptr(args.workspace.addr), codes, queue)?;
     }
     match path {
         GEMV => {
             let grid = [tuning[BLOCKS], product.matrices as u32, 1];
             queue.launch(plan.kernel(FAST)?, grid, THREADS, tuning[SHARED], &product)
         }
-        TILES => {
+        TILES | CODES => {
             product.splits = tuning[SPLITS] as i32;
             product.split_inner = tuning[SPLIT_INNER] as i32;
             product.parts = Ptr(args.workspace.addr + u64::from(tuning[PARTS_AT]));
@@ -301,20 +356,25 @@ fn vectors(product: &Product) -> bool {
         && [product.w_row, product.w_batch].iter().all(|&stride| whole(stride, bits))
 }
 
-/// Rounds the activations of a product into the workspace.
-fn round(plan: &CudaPlan, product: &mut Product, to: Ptr, queue: &Queue<'_>) -> Result<()> {
+/// Rounds the activations of a product into the workspace: to numbers of their own type, or to codes and their scales, which take less.
+fn round(plan: &CudaPlan, product: &mut Product, to: Ptr, codes: bool, queue: &Queue<'_>) -> Result<()> {
+    let elements = product.rows as usize * product.inner as usize;
+    let scales = Ptr(to.0 + elements.next_multiple_of(ALIGN) as u64);
     let rounding = Rounding {
         a: product.a,
         to,
+        scales,
         a_row: product.a_row,
         dtype: product.a_dtype,
         rows: product.rows,
         inner: product.inner,
         reserved: 0,
     };
-    let groups = product.rows as usize * product.inner as usize / ROUND_CHANNELS;
-    queue.launch(plan.kernel(ROUND)?, [groups.div_ceil(ROUND_GROUPS) as u32, 1, 1], THREADS, 0, &rounding)?;
+    let kernel = plan.kernel(if codes { ROUND_CODES } else { ROUND })?;
+    let blocks = (elements / ROUND_CHANNELS).div_ceil(ROUND_GROUPS);
+    queue.launch(kernel, [blocks as u32, 1, 1], THREADS, 0, &rounding)?;
     (product.a, product.a_row, product.rounded) = (to, i64::from(product.inner), 0);
+    product.a_scales = if codes { scales } else { Ptr(0) };
     Ok(())
 }
 

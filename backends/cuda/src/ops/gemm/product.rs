@@ -10,6 +10,8 @@ params! {
         y: Ptr,
         /// Rows of each group, or null.
         counts: Ptr,
+        /// Scales of activations that are codes, `[inner / 128, rows]`.
+        a_scales: Ptr,
         /// Sums of parts of k, `[splits, matrices, rows, outer]` in f32.
         parts: Ptr,
         w: Weight,
@@ -37,10 +39,11 @@ params! {
         /// Whether activations are rounded to E4M3 on their way in.
         rounded: i32,
     }
-    /// Parameters of `round_operand`.
+    /// Parameters of `round_operand` and `round_codes`.
     Rounding {
         a: Ptr,
         to: Ptr,
+        scales: Ptr,
         a_row: i64,
         dtype: i32,
         rows: i32,
@@ -58,6 +61,7 @@ impl Product {
             a: none,
             y: none,
             counts: none,
+            a_scales: none,
             parts: none,
             w: Weight::new(w),
             a_row: 0,
