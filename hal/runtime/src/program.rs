@@ -1,7 +1,7 @@
 //! Programs: a recipe bound to a device, ready to run any number of times.
 
 use crate::arena::ArenaPlan;
-use crate::binding::{Binding, Launch, plan_arena, upload_constants};
+use crate::binding::{Binding, Launch, place_constants, plan_arena};
 use crate::decompose::{Context, TILE_BYTES};
 use crate::lower::lower;
 use crate::placement::{PlacementTable, Placer, TierLimit};
@@ -57,13 +57,13 @@ impl Program {
         let align = device.caps().alignment.max(64);
         let layout = StepLayout::new(spec.step.clone(), flat.columns.iter().copied())?;
         let table = device.alloc(layout.bytes(), MemoryKind::Device)?;
-        let (consts, const_views) = upload_constants(&**device, stream, &flat, align)?;
+        let (consts, const_views) = place_constants(&**device, &flat, align)?;
         let mut binding = Binding {
             flat: &flat,
             arena: ArenaPlan::unplaced(flat.temps.len()),
             layout: &layout,
             table: table.mem(),
-            consts: const_views,
+            consts: const_views.clone(),
             workspaces: Vec::new(),
         };
         binding.workspaces = binding.size_workspaces()?;
@@ -71,7 +71,7 @@ impl Program {
         let launches = binding.launches(spec.fallback.as_ref())?;
         let named = binding.named()?;
         let arena = binding.arena;
-        Ok(Program {
+        let program = Program {
             capture_safe: launches.iter().all(|l| l.fallback.is_none() && l.plan.capture_safe()),
             launches,
             columns: StepColumns::new(layout),
@@ -84,7 +84,14 @@ impl Program {
             graph: None,
             done: device.event()?,
             keep: ManuallyDrop::new(spec.keep),
-        })
+        };
+        // From here on the program answers for the upload, whether or not it ever runs.
+        let uploaded = flat.consts.iter().zip(&const_views).try_for_each(|(constant, view)| {
+            // SAFETY: the program owns the memory and waits for `done` before it lets go of it.
+            unsafe { stream.write(view.mem, &constant.bytes) }
+        });
+        stream.record(&*program.done)?;
+        uploaded.map(|()| program)
     }
 
     /// Bytes of arena that the program needs.
