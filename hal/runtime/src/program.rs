@@ -7,8 +7,8 @@ use crate::lower::lower;
 use crate::placement::{PlacementTable, Placer, TierLimit};
 use crate::recipe::Recipe;
 use omnihal::{
-    Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Result, Sequence, StepColumns, StepLayout, StepShape,
-    Stream, View,
+    Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Result, Sequence, Severity, StepColumns, StepLayout,
+    StepShape, Stream, View,
 };
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -203,17 +203,24 @@ impl Program {
         self.graph.is_some()
     }
 
-    /// Captures the calls into a device graph, where the device and every plan allow it. Run once before, eagerly.
+    /// Captures the calls into a device graph, where the device and every plan allow it. Run once before, eagerly. A device that turns a capture down is not asked again: runs
+    /// then go on call by call.
     pub fn capture(&mut self, stream: &dyn Stream) -> Result<bool> {
         let Some(arena) = self.arena.as_ref().filter(|_| self.capture_safe).map(Buffer::mem) else { return Ok(false) };
-        if stream.begin_capture().is_err() {
-            return Ok(false);
+        let captured = stream.begin_capture().and_then(|()| {
+            let enqueued = self.enqueue(stream, arena, usize::MAX);
+            let graph = stream.end_capture();
+            enqueued.and(graph)
+        });
+        match captured {
+            Ok(graph) => self.graph = Some(graph),
+            Err(error) if error.severity() == Severity::Rejected => {
+                tracing::warn!(%error, "a capture was turned down: steps run call by call");
+                self.capture_safe = false;
+            }
+            Err(error) => return Err(error),
         }
-        let enqueued = self.enqueue(stream, arena, usize::MAX);
-        let graph = stream.end_capture();
-        enqueued?;
-        self.graph = Some(graph?);
-        Ok(true)
+        Ok(self.graph.is_some())
     }
 }
 
