@@ -2,12 +2,27 @@
 
 use crate::context::Context;
 use crate::event::AscendEvent;
+use crate::sys::call::Acl;
 use crate::sys::constants::aclmdlRICaptureMode;
 use crate::sys::types::{aclmdlRI, aclrtStream};
 use omnihal::{Error, ErrorKind, Result};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
+
+/// Streams that the device must still have for a capture to be begun: a graph takes at least one, and what else runs needs some.
+const STREAMS_LEFT: u32 = 16;
+
+thread_local! {
+    /// Captures that this thread has open.
+    static OPEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// True while this thread has a capture open: it must then wait for nothing and ask no event.
+pub(crate) fn on_this_thread() -> bool {
+    OPEN.get() > 0
+}
 
 /// Whether a stream is captured, by which thread, and how many calls so far.
 #[derive(Default)]
@@ -76,11 +91,13 @@ impl Capture {
             return Err(invalid("a second capture of a stream was asked for: end the first".to_owned()));
         }
         let acl = context.enter()?;
+        budget(context, acl)?;
         // Any other mode lets an allocation of another thread spoil the capture, or lets this thread do what spoils it.
         let mode = aclmdlRICaptureMode::ACL_MODEL_RI_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is alive and of the current context.
         context.check("aclmdlRICaptureBegin", unsafe { acl.aclmdlRICaptureBegin(stream, mode) }?)?;
         *by = Some(thread::current().id());
+        OPEN.set(OPEN.get() + 1);
         self.calls.store(0, Relaxed);
         self.events();
         self.active.store(true, Relaxed);
@@ -100,6 +117,7 @@ impl Capture {
         let acl = context.enter_anyway()?;
         let mut graph = aclmdlRI::NULL;
         *by = None;
+        OPEN.set(OPEN.get().saturating_sub(1));
         self.active.store(false, Relaxed);
         // SAFETY: the stream is alive and captured by this thread, and there is a place to write to.
         context.check("aclmdlRICaptureEnd", unsafe { acl.aclmdlRICaptureEnd(stream, &mut graph) }?)?;
@@ -107,5 +125,21 @@ impl Capture {
             true => Err(invalid("the capture ended without a graph: run without one".to_owned())),
             false => Ok((graph, self.calls.load(Relaxed))),
         }
+    }
+}
+
+/// Refuses a capture that would take the last streams of the device. A runtime that cannot tell is believed to have some.
+fn budget(context: &Context, acl: &Acl) -> Result<()> {
+    let mut left = u32::MAX;
+    // SAFETY: a place to write to.
+    let asked = unsafe { acl.aclrtGetStreamAvailableNum(&mut left) };
+    match asked.and_then(|code| context.check("aclrtGetStreamAvailableNum", code)) {
+        Ok(()) if left < STREAMS_LEFT => Err(Error::new(
+            ErrorKind::OutOfMemory,
+            format!(
+                "a graph was asked for with {left} streams of the device left, {STREAMS_LEFT} are kept: drop graphs"
+            ),
+        )),
+        _ => Ok(()),
     }
 }

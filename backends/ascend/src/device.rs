@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::event::AscendEvent;
 use crate::memory;
 use crate::ops::{self, AscendPlan};
+use crate::pool::Pool;
 use crate::stream::AscendStream;
 use crate::toolkit::Toolkit;
 use omnihal::{
@@ -17,6 +18,7 @@ pub(crate) struct AscendDevice {
     info: DeviceInfo,
     caps: Caps,
     context: Arc<Context>,
+    pool: Arc<Pool>,
 }
 
 /// What a toolkit says of one of its devices. A device that cannot be attached to keeps its size to itself.
@@ -48,7 +50,7 @@ impl AscendDevice {
             native_graphs: true,
             alignment: memory::ALIGNMENT,
         };
-        Ok(AscendDevice { info, caps, context })
+        Ok(AscendDevice { info, caps, pool: Pool::new(&context), context })
     }
 }
 
@@ -62,11 +64,11 @@ impl Device for AscendDevice {
     }
 
     fn alloc(&self, bytes: usize, kind: MemoryKind) -> Result<Buffer> {
-        memory::alloc(&self.context, bytes, kind)
+        self.pool.alloc(bytes, kind)
     }
 
     fn stream(&self) -> Result<Box<dyn Stream>> {
-        Ok(Box::new(AscendStream::new(&self.context)?))
+        Ok(Box::new(AscendStream::new(&self.pool)?))
     }
 
     fn event(&self) -> Result<Box<dyn Event>> {

@@ -12,9 +12,11 @@ mod event;
 mod graph;
 mod memory;
 mod ops;
+mod pool;
 mod staging;
 mod stream;
 
+pub mod collective;
 pub mod errors;
 pub mod sys;
 pub mod toolkit;

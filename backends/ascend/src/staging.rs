@@ -22,6 +22,8 @@ struct Slot {
     memory: Buffer,
     /// Passed once the device has read or written the slot.
     passed: AscendEvent,
+    /// Number of the last use among all uses of the stream's slots.
+    used: u64,
 }
 
 /// The slots of one stream, made when they are first needed.
@@ -30,11 +32,14 @@ pub(crate) struct Staging {
     stream: aclrtStream,
     slots: Vec<Slot>,
     next: usize,
+    uses: u64,
+    /// Uses up to this one are known to be over: the stream runs in order, so nobody has to ask for them.
+    over: u64,
 }
 
 impl Staging {
     pub(crate) fn new(context: &Arc<Context>, stream: aclrtStream) -> Self {
-        Staging { context: context.clone(), stream, slots: Vec::new(), next: 0 }
+        Staging { context: context.clone(), stream, slots: Vec::new(), next: 0, uses: 0, over: 0 }
     }
 
     /// Gives the slots up without freeing them, when the device may still use them.
@@ -42,29 +47,44 @@ impl Staging {
         std::mem::forget(std::mem::take(&mut self.slots));
     }
 
-    /// The next slot, once the device is done with it.
-    fn slot(&mut self, timeout: Duration) -> Result<&Slot> {
+    /// Place and address of the next slot, once the device is done with it.
+    fn slot(&mut self, timeout: Duration) -> Result<(usize, u64)> {
         if self.slots.len() < SLOTS {
             let memory = memory::alloc(&self.context, SLOT, MemoryKind::Pinned)?;
-            self.slots.push(Slot { memory, passed: AscendEvent::new(&self.context)? });
+            self.slots.push(Slot { memory, passed: AscendEvent::new(&self.context)?, used: 0 });
             self.next = self.slots.len() - 1;
         }
-        let slot = &self.slots[self.next];
+        let at = self.next;
         self.next = (self.next + 1) % SLOTS;
-        slot.passed.sync(timeout)?;
-        Ok(slot)
+        if self.slots[at].used > self.over {
+            self.wait(at, timeout)?;
+        }
+        Ok((at, self.slots[at].memory.mem().addr))
+    }
+
+    /// Marks what was enqueued for a slot.
+    fn mark(&mut self, at: usize) -> Result<()> {
+        self.uses += 1;
+        self.slots[at].used = self.uses;
+        self.slots[at].passed.record(self.stream)
+    }
+
+    /// Waits until the device is done with a slot.
+    fn wait(&mut self, at: usize, timeout: Duration) -> Result<()> {
+        self.slots[at].passed.sync(timeout)?;
+        self.over = self.over.max(self.slots[at].used);
+        Ok(())
     }
 
     /// Enqueues a copy from pageable memory, each part by `copy(destination, slot, bytes)`.
     pub(crate) fn write(&mut self, dst: u64, src: &[u8], copy: impl Fn(u64, u64, usize) -> Result<()>) -> Result<()> {
-        let stream = self.stream;
         for (i, part) in src.chunks(SLOT).enumerate() {
-            let slot = self.slot(WRITE_LIMIT)?;
-            let (host, len) = (slot.memory.mem().addr, part.len());
+            let (at, host) = self.slot(WRITE_LIMIT)?;
+            let len = part.len();
             // SAFETY: the slot has at least the part's length, and the device is done with it.
             unsafe { (host as *mut u8).copy_from_nonoverlapping(part.as_ptr(), len) };
             copy(dst + (i * SLOT) as u64, host, len)?;
-            slot.passed.record(stream)?;
+            self.mark(at)?;
         }
         Ok(())
     }
@@ -77,15 +97,15 @@ impl Staging {
         let (context, stream, start) = (self.context.clone(), self.stream, Instant::now());
         let left = || timeout.saturating_sub(start.elapsed());
         for (i, part) in dst.chunks_mut(SLOT).enumerate() {
-            let slot = self.slot(left())?;
-            let (host, len) = (slot.memory.mem().addr as *mut u8, part.len());
+            let (at, host) = self.slot(left())?;
+            let (host, len) = (host as *mut u8, part.len());
             let from = (src + (i * SLOT) as u64) as *const c_void;
             let kind = aclrtMemcpyKind::ACL_MEMCPY_DEVICE_TO_HOST;
             // SAFETY: the slot has at least the part's length, and the device is done with it; the caller answers for `src`.
             let code = unsafe { context.enter()?.aclrtMemcpyAsync(host.cast(), len, from, len, kind, stream) }?;
             context.check("aclrtMemcpyAsync", code)?;
-            slot.passed.record(stream)?;
-            slot.passed.sync(left())?;
+            self.mark(at)?;
+            self.wait(at, left())?;
             // SAFETY: the device has written the part's length.
             unsafe { part.as_mut_ptr().copy_from_nonoverlapping(host, len) };
         }

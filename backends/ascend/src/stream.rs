@@ -6,11 +6,13 @@ use crate::errors::FirstCause;
 use crate::event::{self, milliseconds, passed_already};
 use crate::graph::{self, AscendGraph, Captured};
 use crate::ops::{self, Scratch, Target};
+use crate::pool::Pool;
 use crate::staging::Staging;
 use crate::sys::call::Acl;
 use crate::sys::constants::{ACL_STOP_ON_FAILURE, aclrtMemcpyKind, aclrtStreamStatus};
 use crate::sys::types::aclrtStream;
 use omnihal::{Args, Error, ErrorKind, Event, Graph, Mem, Plan, Result, Stream};
+use std::any::Any;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(10);
 /// A queue of the device.
 pub(crate) struct AscendStream {
     context: Arc<Context>,
+    pool: Arc<Pool>,
     handle: aclrtStream,
     /// The first failure after which this stream takes no more work.
     failed: FirstCause,
@@ -32,7 +35,6 @@ pub(crate) struct AscendStream {
 }
 
 /// Workspace of calls that run now, and of those that are being captured: a graph may run beside this stream.
-#[derive(Default)]
 struct Scratches {
     now: Scratch,
     captured: Scratch,
@@ -45,7 +47,8 @@ impl Scratches {
 }
 
 impl AscendStream {
-    pub(crate) fn new(context: &Arc<Context>) -> Result<Self> {
+    pub(crate) fn new(pool: &Arc<Pool>) -> Result<Self> {
+        let context = pool.context();
         let acl = context.enter()?;
         let mut handle = aclrtStream::NULL;
         // SAFETY: a place to write to.
@@ -53,11 +56,15 @@ impl AscendStream {
         let staging = Mutex::new(Staging::new(context, handle));
         let stream = AscendStream {
             context: context.clone(),
+            pool: pool.clone(),
             handle,
             failed: FirstCause::default(),
             capture: Capture::default(),
             staging,
-            scratch: Mutex::default(),
+            scratch: Mutex::new(Scratches {
+                now: Scratch::new(pool, handle, false),
+                captured: Scratch::new(pool, handle, true),
+            }),
         };
         // Otherwise later work runs on what a failed task left, and its results look like results.
         // SAFETY: the handle was just made; nothing was enqueued.
@@ -66,6 +73,18 @@ impl AscendStream {
             Err(error) if error.kind() != ErrorKind::Unsupported => Err(error),
             _ => Ok(stream),
         }
+    }
+
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(crate) fn handle(&self) -> aclrtStream {
+        self.handle
+    }
+
+    pub(crate) fn is_captured(&self) -> bool {
+        self.capture.is_active()
     }
 
     fn staging(&self) -> MutexGuard<'_, Staging> {
@@ -128,7 +147,7 @@ impl AscendStream {
     /// The range must stay alive until the stream has passed this call.
     unsafe fn fill_pinned(&self, dst: Mem, byte: u8) -> Result<()> {
         let mut scratch = self.scratch();
-        let from = scratch.of(self.capture.is_active()).at_least(&self.context, dst.len.min(PART) as u64)?;
+        let from = scratch.of(self.capture.is_active()).at_least(dst.len.min(PART) as u64)?;
         // SAFETY: the workspace has this many bytes.
         unsafe { self.fill_device(from, dst.len.min(PART), byte) }?;
         for at in (0..dst.len).step_by(PART) {
@@ -156,7 +175,7 @@ impl AscendStream {
     /// As for [`AscendStream::copy_part`].
     unsafe fn relay(&self, to: u64, from: u64, len: usize) -> Result<()> {
         let mut scratch = self.scratch();
-        let middle = scratch.of(self.capture.is_active()).at_least(&self.context, len.min(PART) as u64)? as u64;
+        let middle = scratch.of(self.capture.is_active()).at_least(len.min(PART) as u64)? as u64;
         for at in (0..len).step_by(PART) {
             let (at, part) = (at as u64, PART.min(len - at));
             // SAFETY: the caller's promise; the workspace has a part's bytes, and the stream passes one copy after the other.
@@ -277,7 +296,7 @@ impl Stream for AscendStream {
 
     fn end_capture(&self) -> Result<Box<dyn Graph>> {
         let (handle, calls) = self.capture.end(&self.context, self.handle)?;
-        let scratch = std::mem::take(&mut self.scratch().captured);
+        let scratch = self.scratch().captured.take();
         let captured = Captured { handle, calls, events: self.capture.events(), scratch };
         Ok(Box::new(AscendGraph::new(&self.context, captured)?))
     }
@@ -314,10 +333,17 @@ impl Drop for AscendStream {
             self.scratch().now.leak();
             return self.staging().leak();
         }
+        self.pool.passed(self.handle);
         let destroyed = context.enter_anyway().and_then(|acl| {
             // SAFETY: the handle is this object's own and is not used again.
             context.check("aclrtDestroyStream", unsafe { acl.aclrtDestroyStream(self.handle) }?)
         });
         context.note(destroyed);
     }
+}
+
+/// Gives this backend its own stream back.
+pub(crate) fn own(stream: &dyn Stream) -> Result<&AscendStream> {
+    let other = || Error::argument("a stream of another device was given: make it on an ascend device");
+    (stream as &dyn Any).downcast_ref::<AscendStream>().ok_or_else(other)
 }

@@ -4,7 +4,7 @@ use crate::arena::{self, ArenaPlan, Lifetime};
 use crate::fallback::FallbackCall;
 use crate::lower::{Flat, FlatCall};
 use crate::recipe::{Base, Operand};
-use omnihal::{Args, Buffer, Device, Error, Mem, MemoryKind, Op, Plan, Result, StepLayout, Stream, View};
+use omnihal::{Args, Buffer, Device, Error, Mem, MemoryKind, Op, Plan, Result, StepLayout, View};
 use std::sync::Arc;
 
 /// One device call with its addresses.
@@ -41,19 +41,12 @@ impl Launch {
 }
 
 /// One buffer for all constants, and a view of each.
-pub(crate) fn upload_constants(
-    device: &dyn Device,
-    stream: &dyn Stream,
-    flat: &Flat,
-    align: usize,
-) -> Result<(Buffer, Vec<View>)> {
+pub(crate) fn place_constants(device: &dyn Device, flat: &Flat, align: usize) -> Result<(Buffer, Vec<View>)> {
     let total = flat.consts.iter().map(|c| c.bytes.len().next_multiple_of(align)).sum::<usize>().max(align);
     let buffer = device.alloc(total, MemoryKind::Device)?;
     let (mut views, mut offset) = (Vec::with_capacity(flat.consts.len()), 0);
     for constant in &flat.consts {
         let mem = buffer.mem().slice(offset, constant.bytes.len())?;
-        // SAFETY: the buffer is owned by the program that is being built.
-        unsafe { stream.write(mem, &constant.bytes)? };
         views.push(View::contiguous(mem, constant.dtype, constant.shape)?);
         offset += constant.bytes.len().next_multiple_of(align);
     }

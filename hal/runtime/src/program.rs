@@ -1,14 +1,14 @@
 //! Programs: a recipe bound to a device, ready to run any number of times.
 
 use crate::arena::ArenaPlan;
-use crate::binding::{Binding, Launch, plan_arena, upload_constants};
+use crate::binding::{Binding, Launch, place_constants, plan_arena};
 use crate::decompose::{Context, TILE_BYTES};
 use crate::lower::lower;
 use crate::placement::{PlacementTable, Placer, TierLimit};
 use crate::recipe::Recipe;
 use omnihal::{
-    Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Result, Sequence, StepColumns, StepLayout, StepShape,
-    Stream, View,
+    Buffer, Cost, Device, Error, Event, Graph, Mem, MemoryKind, Result, Sequence, Severity, StepColumns, StepLayout,
+    StepShape, Stream, View,
 };
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
@@ -57,13 +57,13 @@ impl Program {
         let align = device.caps().alignment.max(64);
         let layout = StepLayout::new(spec.step.clone(), flat.columns.iter().copied())?;
         let table = device.alloc(layout.bytes(), MemoryKind::Device)?;
-        let (consts, const_views) = upload_constants(&**device, stream, &flat, align)?;
+        let (consts, const_views) = place_constants(&**device, &flat, align)?;
         let mut binding = Binding {
             flat: &flat,
             arena: ArenaPlan::unplaced(flat.temps.len()),
             layout: &layout,
             table: table.mem(),
-            consts: const_views,
+            consts: const_views.clone(),
             args: &[],
             workspaces: Vec::new(),
         };
@@ -72,7 +72,7 @@ impl Program {
         let launches = binding.launches(spec.fallback.as_ref())?;
         let named = binding.named()?;
         let arena = binding.arena;
-        Ok(Program {
+        let program = Program {
             capture_safe: launches.iter().all(|l| l.fallback.is_none() && l.plan.capture_safe()),
             launches,
             columns: StepColumns::new(layout),
@@ -85,7 +85,14 @@ impl Program {
             graph: None,
             done: device.event()?,
             keep: ManuallyDrop::new(spec.keep),
-        })
+        };
+        // From here on the program answers for the upload, whether or not it ever runs.
+        let uploaded = flat.consts.iter().zip(&const_views).try_for_each(|(constant, view)| {
+            // SAFETY: the program owns the memory and waits for `done` before it lets go of it.
+            unsafe { stream.write(view.mem, &constant.bytes) }
+        });
+        stream.record(&*program.done)?;
+        uploaded.map(|()| program)
     }
 
     /// Bytes of arena that the program needs.
@@ -193,17 +200,24 @@ impl Program {
         self.graph.is_some()
     }
 
-    /// Captures the calls into a device graph, where the device and every plan allow it. Run once before, eagerly.
+    /// Captures the calls into a device graph, where the device and every plan allow it. Run once before, eagerly. A device that turns a capture down is not asked again: runs
+    /// then go on call by call.
     pub fn capture(&mut self, stream: &dyn Stream) -> Result<bool> {
         let Some(arena) = self.arena.as_ref().filter(|_| self.capture_safe).map(Buffer::mem) else { return Ok(false) };
-        if stream.begin_capture().is_err() {
-            return Ok(false);
+        let captured = stream.begin_capture().and_then(|()| {
+            let enqueued = self.enqueue(stream, arena, usize::MAX);
+            let graph = stream.end_capture();
+            enqueued.and(graph)
+        });
+        match captured {
+            Ok(graph) => self.graph = Some(graph),
+            Err(error) if error.severity() == Severity::Rejected => {
+                tracing::warn!(%error, "a capture was turned down: steps run call by call");
+                self.capture_safe = false;
+            }
+            Err(error) => return Err(error),
         }
-        let enqueued = self.enqueue(stream, arena, usize::MAX);
-        let graph = stream.end_capture();
-        enqueued?;
-        self.graph = Some(graph?);
-        Ok(true)
+        Ok(self.graph.is_some())
     }
 }
 

@@ -100,7 +100,7 @@ impl<'a> Calls<'a> {
         let prepared = prepare(&toolkit.core, &mut handles)?;
         let workspace = match prepared.workspace() {
             0 => std::ptr::null_mut(),
-            bytes => target.scratch.at_least(target.context, bytes)?,
+            bytes => target.scratch.at_least(bytes)?,
         };
         // SAFETY: the workspace has the size asked for; it and the temporaries belong to the stream, and whoever runs the plan answers for the arguments.
         unsafe { prepared.launch(workspace, target.stream) }

@@ -23,7 +23,7 @@ impl StandIn {
         std::fs::create_dir(&lib).unwrap();
         std::fs::create_dir(&opp).unwrap();
         let built = std::env::current_exe().unwrap();
-        for name in ["ascendcl", "nnopbase", "opapi"] {
+        for name in ["ascendcl", "nnopbase", "opapi", "hccl"] {
             let from = built.with_file_name(format!("libfake_{name}.so"));
             std::fs::copy(from, lib.join(format!("lib{name}.so"))).unwrap();
         }
@@ -39,7 +39,11 @@ impl StandIn {
     }
 
     pub fn open(&self) -> Arc<dyn Device> {
-        AscendBackend.open(0).unwrap()
+        self.device(0)
+    }
+
+    pub fn device(&self, index: usize) -> Arc<dyn Device> {
+        AscendBackend.open(index).unwrap()
     }
 
     /// Calls of a function so far.

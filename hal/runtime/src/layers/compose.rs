@@ -4,7 +4,7 @@
 
 use super::layer::{At, Call, Hook, LayerDevice};
 use crate::arena::ArenaPlan;
-use crate::binding::{Binding, Launch, plan_arena, step_rows, upload_constants};
+use crate::binding::{Binding, Launch, place_constants, plan_arena, step_rows};
 use crate::decompose::{Context, TILE_BYTES};
 use crate::lower::{Flat, lower_op};
 use crate::placement::{Place, Placer, TierLimit};
@@ -125,8 +125,12 @@ impl Composed {
         flat.columns_as_arguments(&columns, op.arg_types().len());
         let stream = device.stream()?;
         let align = device.caps().alignment;
-        let (memory, consts) = upload_constants(device, &*stream, &flat, align.max(64))?;
-        stream.sync(UPLOAD_TIMEOUT)?;
+        let (memory, consts) = place_constants(device, &flat, align.max(64))?;
+        let uploaded = flat.consts.iter().zip(&consts).try_for_each(|(constant, view)| {
+            // SAFETY: the memory outlives the wait below.
+            unsafe { stream.write(view.mem, &constant.bytes) }
+        });
+        uploaded.and(stream.sync(UPLOAD_TIMEOUT))?;
         let layout = StepLayout::new(step.clone(), columns.iter().copied())?;
         let staging = staging(device, op, &flat)?;
         Ok(Composed(Arc::new(Parts { op: op.clone(), flat, columns, layout, consts, align, staging, _memory: memory })))

@@ -1,5 +1,6 @@
 //! The clients: each breaks one rule, and is otherwise as it should be.
 
+use crate::groups;
 use crate::rig::{BYTES, N, Prepared, Rig};
 use fake_cann::abi::{constants::*, types::*};
 use std::ffi::c_void;
@@ -373,6 +374,59 @@ fn null_places(r: &Rig) {
     unsafe { (r.cann.ops.aclnnExpGetWorkspaceSize)(x, x, null_mut(), null_mut()) };
 }
 
+fn time_of_an_event_without_it(r: &Rig) {
+    let event = event(r, ACL_EVENT_SYNC);
+    let mut milliseconds = 0.0;
+    // SAFETY: what is tried.
+    unsafe {
+        (r.cann.acl.aclrtRecordEvent)(event, r.stream);
+        r.sync();
+        (r.cann.acl.aclrtEventElapsedTime)(&mut milliseconds, event, event);
+    }
+}
+
+fn crooked_workspace(r: &Rig) {
+    let (prepared, ..) = r.prepared();
+    r.launch(prepared, r.memory(1 << 16).wrapping_byte_add(4), prepared.size);
+}
+
+fn output_freed_in_use(r: &Rig) {
+    let (prepared, _, memory) = r.prepared();
+    r.busy();
+    r.launch_well(prepared);
+    r.free(memory[1]);
+}
+
+fn within_the_host(r: &Rig) {
+    let (from, mut to) = ([0u8; BYTES], [0u8; BYTES]);
+    let kind = aclrtMemcpyKind::ACL_MEMCPY_HOST_TO_HOST;
+    assert_eq!(r.copy(to.as_mut_ptr().cast(), BYTES, from.as_ptr().cast(), BYTES, kind), 207_000);
+}
+
+fn text_twice(r: &Rig) {
+    let kind = aclDataType::ACL_FLOAT8_E4M3FN;
+    assert!(r.exp(r.tensor(r.memory(BYTES), kind), r.tensor(r.memory(BYTES), kind)).is_err());
+    // SAFETY: takes nothing.
+    let texts = unsafe { [(); 2].map(|()| (r.cann.acl.aclGetRecentErrMsg)().is_null()) };
+    assert_eq!(texts, [false, true], "the first read consumes the text");
+}
+
+fn repeated_on_another_stream(r: &Rig) {
+    let event = event(r, ACL_EVENT_SYNC);
+    let mut other = aclrtStream::NULL;
+    let at = r.memory(BYTES);
+    r.busy();
+    r.fill(at);
+    // SAFETY: what is tried: the mark on the idle stream passes first, and says nothing about the busy one.
+    unsafe {
+        (r.cann.acl.aclrtCreateStream)(&mut other);
+        (r.cann.acl.aclrtRecordEvent)(event, r.stream);
+        (r.cann.acl.aclrtRecordEvent)(event, other);
+        (r.cann.acl.aclrtSynchronizeEvent)(event);
+    }
+    r.free(at);
+}
+
 /// All of them. The first two are right: they must not be caught.
 pub const ALL: &[Client] = &[
     ("a right client", Not, right),
@@ -424,4 +478,19 @@ pub const ALL: &[Client] = &[
     ("an index outside", Rule("index"), index_outside),
     ("a product in reduced precision", Rule("precision"), reduced_precision),
     ("no place for a result", Rule("null"), null_places),
+    ("the time of an event that keeps none", Rule("event flags"), time_of_an_event_without_it),
+    ("a workspace at a crooked address", Rule("workspace"), crooked_workspace),
+    ("an output freed while an operator writes it", Rule("free in use"), output_freed_in_use),
+    ("a copy within the host in a stream's order", Not, within_the_host),
+    ("the text of a failure read twice", Not, text_twice),
+    ("memory freed by an event's mark on another stream", Rule("free in use"), repeated_on_another_stream),
+    ("a right group", Not, groups::right),
+    ("members that make different calls", Rule("collective"), groups::different_counts),
+    ("two members of one place", Rule("collective"), groups::same_place),
+    ("a communicator used after its end", Rule("handles"), groups::ended),
+    ("a communicator ended while a call is enqueued", Rule("communicator in use"), groups::ended_in_use),
+    ("memory freed while a collective uses it", Rule("free in use"), groups::freed_in_use),
+    ("the host's memory in a collective", Rule("ranges"), groups::host_memory),
+    ("a collective that receives where it sends", Rule("overlap"), groups::overlapping),
+    ("a member that never calls", Not, groups::absent),
 ];

@@ -23,6 +23,7 @@ macro_rules! functions {
 }
 fake_cann::ascend_acl!(functions);
 fake_cann::ascend_base!(functions);
+fake_cann::ascend_hccl!(functions);
 
 macro_rules! operators {
     ($library:ident, $profile:ident; $([$evidence:ident] $name:ident, $sizes:ident($($p:ident: $t:ty),*);)*) => {
@@ -50,6 +51,7 @@ pub struct Cann {
     pub acl: Acl,
     pub base: Base,
     pub ops: Core,
+    pub hccl: Hccl,
 }
 
 impl Cann {
@@ -66,6 +68,7 @@ impl Cann {
                 acl: Acl::load(open("libascendcl.so")?)?,
                 base: Base::load(open("libnnopbase.so")?)?,
                 ops: Core::load(open("libopapi.so")?)?,
+                hccl: Hccl::load(open("libhccl.so")?)?,
             })
         }
     }

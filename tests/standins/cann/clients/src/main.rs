@@ -3,6 +3,7 @@
 //! `wrong_clients FOLDER`, or `wrong_clients FOLDER INDEX` for one.
 
 mod clients;
+mod groups;
 mod libraries;
 mod rig;
 

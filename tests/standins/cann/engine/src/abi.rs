@@ -21,5 +21,7 @@ mod acl;
 mod base;
 #[path = "../../../../../backends/ascend/src/sys/table/core.rs"]
 mod core;
+#[path = "../../../../../backends/ascend/src/sys/table/hccl.rs"]
+mod hccl;
 #[path = "../../../../../backends/ascend/src/sys/table/helpers.rs"]
 mod helpers;

@@ -2,6 +2,7 @@
 
 use crate::executor::Executor;
 use crate::fault::{Answer, Fault, broken, code, refuse};
+use crate::hccl::Comm;
 use crate::memory::Memory;
 use crate::stream::{Event, Stream, Tasks, lock};
 use crate::tensor::{Object, Tensor};
@@ -33,6 +34,8 @@ pub struct Books {
     pub tensors: HashMap<u64, Arc<Tensor>>,
     /// Live scalars, arrays and lists.
     pub objects: HashMap<u64, Arc<Object>>,
+    /// Live communicators.
+    pub comms: HashMap<u64, Arc<Comm>>,
     /// Live executors.
     pub executors: HashMap<u64, Executor>,
     /// Calls by name.
@@ -81,7 +84,8 @@ pub fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 impl Books {
-    /// Counts a call; the code with which it was planned to fail, if it was. `FAKE_CANN_FAIL=call:after:code,...`; the call `task` is a task's execution.
+    /// Counts a call; the code with which it was planned to fail, if it was. `FAKE_CANN_FAIL=call:after:code,...`; the call `task` is a task's execution, `capture` what a
+    /// capture turns out to be at its end.
     pub fn planned(&mut self, name: &str) -> Option<i32> {
         if !self.read_plan {
             self.read_plan = true;
@@ -132,11 +136,11 @@ impl Books {
         }
     }
 
-    /// What lives: streams, events, graphs, device blocks, pinned blocks, tensors, other objects, executors.
+    /// What lives: streams, events, graphs, device blocks, pinned blocks, tensors, other objects (communicators too), executors.
     pub fn live(&self) -> [u64; 8] {
         let [device, pinned] = self.memory.live();
         let all = [self.streams.len(), self.events.len(), self.graphs.len(), device, pinned];
-        let host = [self.tensors.len(), self.objects.len(), self.executors.len()];
+        let host = [self.tensors.len(), self.objects.len() + self.comms.len(), self.executors.len()];
         let mut counts = [0; 8];
         all.iter().chain(&host).zip(&mut counts).for_each(|(n, to)| *to = *n as u64);
         counts

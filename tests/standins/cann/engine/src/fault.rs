@@ -28,6 +28,7 @@ pub mod code {
     pub const STREAM_CONTEXT: i32 = 107003;
     pub const MEMORY_TYPE: i32 = 107016;
     pub const HANDLE: i32 = 107017;
+    pub const TASK_TIMEOUT: i32 = 107020;
     pub const CAPTURE_DEPENDENCY: i32 = 107024;
     pub const STREAM_CAPTURED: i32 = 107027;
     pub const EVENT_CAPTURED: i32 = 107028;
@@ -45,6 +46,7 @@ pub mod code {
     pub const AICORE: i32 = 507015;
     pub const STREAM_TIMEOUT: i32 = 507046;
     pub const EVENT_TIMEOUT: i32 = 507047;
+    pub const LINK: i32 = 507056;
     pub const CAPTURE_INVALID: i32 = 507903;
     pub const NN_INNER: i32 = 561000;
     pub const NN_KERNEL: i32 = 561003;

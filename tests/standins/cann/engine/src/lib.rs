@@ -14,6 +14,7 @@ pub mod base;
 pub mod books;
 pub mod executor;
 pub mod fault;
+pub mod hccl;
 pub mod memory;
 pub mod ops;
 pub mod soc;

@@ -3,6 +3,7 @@
 use crate::books::{Lost, books};
 use crate::fault::{Answer, Fault, broken, code, refuse};
 use crate::memory::Block;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -60,7 +61,8 @@ pub struct Event {
 #[derive(Default)]
 struct Marks {
     enqueued: u64,
-    passed: u64,
+    /// Marks that have not passed. One event may be recorded on several streams, so a later mark can pass first.
+    open: BTreeSet<u64>,
     captured: bool,
 }
 
@@ -79,7 +81,9 @@ impl Event {
         let mut marks = lock(&self.marks);
         marks.enqueued += 1;
         marks.captured = false;
-        marks.enqueued
+        let mark = marks.enqueued;
+        marks.open.insert(mark);
+        mark
     }
 
     /// Says that the newest mark lies in a capture.
@@ -100,18 +104,18 @@ impl Event {
     /// True once the newest mark has passed.
     pub fn done(&self) -> bool {
         let marks = lock(&self.marks);
-        marks.passed >= marks.enqueued
+        !marks.open.contains(&marks.enqueued)
     }
 
     fn pass(&self, mark: u64) {
         let mut marks = lock(&self.marks);
-        marks.passed = marks.passed.max(mark);
+        marks.open.remove(&mark);
         self.passed.notify_all();
     }
 
     fn hold(&self, mark: u64) {
         let mut marks = lock(&self.marks);
-        while marks.passed < mark && Lost::cause().is_none() {
+        while marks.open.contains(&mark) && Lost::cause().is_none() {
             marks =
                 self.passed.wait_timeout(marks, Duration::from_millis(20)).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -121,7 +125,7 @@ impl Event {
     pub fn wait(&self, limit: Option<Duration>) -> bool {
         let start = Instant::now();
         let mut marks = lock(&self.marks);
-        while marks.passed < marks.enqueued && Lost::cause().is_none() {
+        while marks.open.contains(&marks.enqueued) && Lost::cause().is_none() {
             if limit.is_some_and(|limit| start.elapsed() >= limit) {
                 return false;
             }

@@ -3,7 +3,7 @@
 
 use crate::abi::{c_type::*, constants::*, types::*};
 use crate::executor::{self, Arg, kind};
-use crate::{base, books};
+use crate::{base, books, hccl};
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
@@ -28,6 +28,27 @@ macro_rules! base_table {
 }
 crate::ascend_base!(base_table);
 
+macro_rules! hccl_table {
+    ($library:ident, $profile:ident; $([$evidence:ident] $name:ident($($p:ident: $t:ty),*) -> $r:ty;)*) => {
+        /// Functions of the collectives, as the table of signatures has them.
+        #[repr(C)]
+        pub struct Hccl {
+            $(pub $name: unsafe extern "C" fn($($t),*) -> $r,)*
+        }
+
+        mod collectives {
+            use super::*;
+            $(pub(super) unsafe extern "C" fn $name($($p: $t),*) -> $r {
+                // SAFETY: passed on from the caller.
+                unsafe { hccl::$name($($p),*) }
+            })*
+        }
+
+        const HCCL: Hccl = Hccl { $($name: collectives::$name,)* };
+    };
+}
+crate::ascend_hccl!(hccl_table);
+
 /// What `fake_cann_table` gives.
 #[repr(C)]
 pub struct Table {
@@ -37,10 +58,12 @@ pub struct Table {
     pub second: unsafe extern "C" fn(*const u8, usize, u64, u64, u64, u64) -> i32,
     /// The base.
     pub base: Base,
+    /// The collectives.
+    pub hccl: Hccl,
 }
 
 /// The table of this library's books.
-pub static TABLE: Table = Table { first, second, base: BASE };
+pub static TABLE: Table = Table { first, second, base: BASE, hccl: HCCL };
 
 unsafe fn name<'a>(at: *const u8, len: usize) -> &'a str {
     // SAFETY: the exports pass the text of a name.

@@ -28,6 +28,9 @@ calls! {
         let stream = books().stream(stream.0 as u64)?;
         let tasks = stream.end_capture()?;
         let mut books = books();
+        if let Some(code) = books.planned("capture") {
+            return refuse(code, "the capture turned out invalid, as planned");
+        }
         if books.streams.len() + books.graphs.len() >= number("FAKE_CANN_STREAMS", MOST_STREAMS as u64) as usize {
             return refuse(code::STREAM_RESOURCE, "no stream left for a graph");
         }
