@@ -88,6 +88,25 @@ impl<'a> Reader<'a> {
         Ok(held)
     }
 
+    /// True, and the parameter passed over, if the next one is null.
+    fn is_null(&mut self) -> bool {
+        let null = self.args.as_slice().first().is_some_and(|arg| arg.bits == 0);
+        if null {
+            self.args.next();
+        }
+        null
+    }
+
+    /// A tensor that is read, if it is given.
+    pub(crate) fn optional_input(&mut self) -> Answer<Option<Held>> {
+        if self.is_null() { Ok(None) } else { self.input().map(Some) }
+    }
+
+    /// A tensor that is written, if it is given.
+    pub(crate) fn optional_output(&mut self) -> Answer<Option<Held>> {
+        if self.is_null() { Ok(None) } else { self.output().map(Some) }
+    }
+
     /// A tensor that is written in place.
     pub(crate) fn update(&mut self) -> Answer<Held> {
         let handle = self.next(kind::TENSOR)?;
