@@ -26,7 +26,8 @@ use crate::context::Context;
 use fused::Fused;
 use omnihal::op::{self, ArgType};
 use omnihal::{
-    Accumulation, Args, Determinism, Error, Layout, Mem, Op, OpKind, OpSet, Plan, Quant, Result, View, WeightFormat,
+    Accumulation, Args, Column, Determinism, Error, Layout, Mem, Op, OpKind, OpSet, Plan, Quant, Result, View,
+    WeightFormat,
 };
 use std::any::Any;
 
@@ -74,7 +75,10 @@ impl AscendPlan {
 
     /// As [`AscendPlan::new`], by one of the vendor's fused operators.
     pub(crate) fn by(op: &Op, fused: Option<&'static Fused>, context: &Context) -> Result<Self> {
-        let views: Vec<_> = op.arg_types().iter().map(outline).collect();
+        let mut views: Vec<_> = op.arg_types().iter().map(outline).collect();
+        if let (Some(fused), Some(first)) = (fused, views.iter().flatten().next().copied()) {
+            views.extend(fused.column_outlines(op, View { quant: None, ..first }));
+        }
         let mut calls = Calls::measure();
         make(&mut calls, op, fused, &views)?;
         for table in calls.tables() {
@@ -102,6 +106,10 @@ impl Plan for AscendPlan {
         let mut calls = Calls::measure();
         make(&mut calls, &self.op, self.fused, views)?;
         Ok(calls.most())
+    }
+
+    fn columns(&self) -> &[Column] {
+        self.fused.map_or(&[], |fused| fused.columns)
     }
 
     fn determinism(&self) -> Determinism {

@@ -1,13 +1,19 @@
 //! Small legal inputs for every fused operator. Sizes that the vendor fixes are those of the model.
 
+use omnihal::op::PageSpace;
+use omnihal::op::attention::{Entries, Query, Sparse};
 use omnihal::op::hyper::{Post, Pre};
 use omnihal::op::moe::{Route, Routing, Swiglu};
-use omnihal::{Column, DType, Op, OpKind, StepShape};
+use omnihal::{Column, DType, Op, OpKind, RowFormat, SpaceShape, StepShape};
 
 /// Rows of a check; the last is padding.
 const ROWS: usize = 5;
 /// Rows that are not.
 pub(super) const REAL: usize = 4;
+/// Rows, the first ones, that are far enough on to see entries.
+pub(super) const FAR: usize = 3;
+/// Entries that they list are below this.
+pub(super) const ENTRIES: usize = 120;
 
 /// What an argument is filled with.
 #[derive(Clone, Debug)]
@@ -18,6 +24,10 @@ pub(super) enum Fill {
     Below(i32),
     /// The same numbers twice: rows in pairs.
     Pairs(f32),
+    /// Entries that the row sees, ascending, -1 behind the last.
+    Ascending,
+    /// The page tables of the only ratio.
+    Pages,
     /// A column of the step table.
     Column(Column),
 }
@@ -43,7 +53,14 @@ fn step(rows: usize) -> StepShape {
 }
 
 fn case(op: impl Into<Op>, products: usize, fill: fn(&str) -> Fill) -> Case {
-    Case { op: op.into(), step: step(ROWS), sequences: vec![(3, 3), (0, 1)], products, rounds_inside: false, fill }
+    Case {
+        op: op.into(),
+        step: step(ROWS),
+        sequences: vec![(3, FAR), (0, REAL - FAR)],
+        products,
+        rounds_inside: false,
+        fill,
+    }
 }
 
 impl Case {
@@ -85,6 +102,14 @@ impl Case {
                 let small = Swiglu { rows: ROWS, inter: 64, limit: 1.0, ..d };
                 case(small, 1, |name| if name == "x" { Fill::Drawn(3.0) } else { Fill::Drawn(1.0) })
             }
+            Op::AttentionQuery(d) => {
+                let small = Query { rows: ROWS, heads: 3, positions: 16, ..d };
+                case(small, d.head, |name| match name {
+                    "toks" => Fill::Column(Column::Toks),
+                    _ => Fill::Drawn(1.0),
+                })
+            }
+            Op::AttentionSparse(d) => return Some(sparse(d)),
             _ => return None,
         })
     }
@@ -93,6 +118,32 @@ impl Case {
     pub(super) fn fill(&self, argument: &str) -> Fill {
         (self.fill)(argument)
     }
+}
+
+/// Rows behind several entries and behind none.
+fn sparse(d: Sparse) -> Case {
+    let (rows, slots, positions, heads) = (ROWS, 4, 1024, 2);
+    let ring = d.window + 8;
+    let table = 2;
+    let ratio = if d.entries == Entries::None { 4 } else { d.ratio };
+    let first = table * d.pages.entries.max(1) * ratio - 8;
+    let first = if d.entries == Entries::None { 300 } else { first.min(900) };
+    let pages = PageSpace { pages: 2 + 2 * table, table, ..d.pages };
+    let small = Sparse { rows, seqs: 2, heads, positions, scale: 0.044, ratio, pages, ring, slots, ..d };
+    let space =
+        SpaceShape { ratio, overlap: false, closings: 2, table, page_entries: pages.entries.max(1), ring: ratio };
+    let spaces = if d.entries == Entries::None { Vec::new() } else { vec![space] };
+    let step = StepShape { rows, seqs: 2, wanted: 1, tile: 1, window: d.window, ring, drafts: 0, spaces };
+    let fill = |name: &str| match name {
+        "toks" => Fill::Column(Column::Toks),
+        "seqs" => Fill::Column(Column::Seqs),
+        "pt" => Fill::Pages,
+        "idx" => Fill::Ascending,
+        "sink" => Fill::Drawn(3.0),
+        _ => Fill::Drawn(1.0),
+    };
+    let sequences = vec![(first, FAR), (2, REAL - FAR)];
+    Case { op: small.into(), step, sequences, products: d.head + d.window, rounds_inside: true, fill }
 }
 
 /// The forms of an operator in which the model has it, for a look at all of them.
@@ -120,6 +171,31 @@ pub(super) fn usual(kind: OpKind) -> Vec<Op> {
         OpKind::MoeSwiglu => {
             let gate = |weighted| Swiglu { rows, inter: 2048, limit: 10.0, weighted, input: DType::F32, output: act };
             vec![gate(false).into(), gate(true).into()]
+        }
+        OpKind::AttentionQuery => {
+            vec![Query { rows, heads: 64, head: 512, rotary: 64, positions: 1 << 16, eps, act }.into()]
+        }
+        OpKind::AttentionSparse => {
+            let attention = |entries, ratio, page_entries| Sparse {
+                rows,
+                seqs: 1,
+                heads: 64,
+                head: 512,
+                rotary: 64,
+                positions: 1 << 16,
+                window: 128,
+                scale: 512f32.powf(-0.5),
+                entries,
+                ratio,
+                pages: PageSpace { pages: 64, table: 32, entries: page_entries },
+                ring: 136,
+                slots: 4,
+                format: RowFormat::Plain(DType::BF16),
+                inverse: true,
+                act,
+            };
+            let listed = attention(Entries::Listed(512), 4, 64).into();
+            vec![attention(Entries::None, 4, 16).into(), listed, attention(Entries::All, 128, 16).into()]
         }
         _ => Vec::new(),
     }

@@ -1,8 +1,8 @@
 //! A check's operator on a device: inputs drawn and uploaded, the program run, outputs read.
 
-use super::cases::{Case, Fill, REAL};
+use super::cases::{Case, ENTRIES, FAR, Fill, REAL};
 use omnihal::op::Role;
-use omnihal::{Buffer, DType, Device, Error, MemoryKind, Result, Sequence, Stream, View};
+use omnihal::{Buffer, Column, DType, Device, Error, MemoryKind, Result, Sequence, Stream, View};
 use omnihal_runtime::{Operand, Program, ProgramSpec, Recipe, TierLimit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +50,15 @@ fn drawn(fill: &Fill, name: &str, elements: usize, row: usize) -> Vec<f32> {
             let half: Vec<f32> = (0..elements.div_ceil(2)).map(|_| draw.unit() * size).collect();
             half.chunks(row).flat_map(|row| [row, row].concat()).take(elements).collect()
         }
-        Fill::Column(_) => Vec::new(),
+        Fill::Ascending => (0..elements).map(|at| listed(at / row, at % row)).collect(),
+        Fill::Column(_) | Fill::Pages => Vec::new(),
     }
+}
+
+/// An entry that a row lists: some of those that rows far on see, none for the others; -1 behind the last.
+fn listed(row: usize, at: usize) -> f32 {
+    let entry = at + at / 7;
+    if row < FAR && entry < ENTRIES { entry as f32 } else { -1.0 }
 }
 
 /// As the device stores it.
@@ -89,8 +96,13 @@ fn enqueue(device: &Arc<dyn Device>, stream: &dyn Stream, case: &Case, keep: &mu
     let (mut recipe, mut operands, mut results) = (Recipe::new(), Vec::new(), Vec::new());
     for arg in case.op.arg_types().iter().filter(|arg| arg.present) {
         let fill = case.fill(arg.name);
-        if let (Fill::Column(column), Role::Read) = (&fill, arg.role) {
-            operands.push(recipe.column(&case.step, *column));
+        let column = match (&fill, case.step.spaces.first()) {
+            (Fill::Column(column), _) => Some(*column),
+            (Fill::Pages, Some(space)) => Some(Column::PageTable(space.ratio as u32)),
+            _ => None,
+        };
+        if let Some(column) = column.filter(|_| arg.role == Role::Read) {
+            operands.push(recipe.column(&case.step, column));
             continue;
         }
         let (dtype, elements) = (arg.format.dtype(), arg.shape.elements());

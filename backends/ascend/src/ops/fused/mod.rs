@@ -1,6 +1,7 @@
 //! Fused operators by the vendor's own symbols: each behind the profile of its signature, the generation of the chip, and what its documents say of types and sizes. A device runs one only
 //! after it has passed the self-check against the composition of plain operators ([`crate::selfcheck`]).
 
+mod attention;
 mod hyper;
 mod moe;
 
@@ -10,7 +11,7 @@ use crate::sys::constants::aclDataType;
 use crate::sys::table::Profile;
 use crate::toolkit::Toolkit;
 use crate::toolkit::version::Soc;
-use omnihal::{Error, Op, OpKind, Result, View};
+use omnihal::{Column, DType, Error, Op, OpKind, Result, Shape, View};
 
 /// Why a descriptor does not fit a vendor's operator.
 type Fits = std::result::Result<(), String>;
@@ -24,6 +25,8 @@ pub(crate) struct Fused {
     pub(crate) profile: Profile,
     /// The vendor's operators, the one that gives it its name first.
     pub(crate) symbols: &'static [&'static str],
+    /// Step columns that it wants beside the arguments.
+    pub(crate) columns: &'static [Column],
     fits: fn(&Op, Soc) -> Fits,
     build: fn(&mut Calls<'_>, &Op, &[Option<View>]) -> Result<()>,
 }
@@ -35,8 +38,11 @@ const fn fused(
     fits: fn(&Op, Soc) -> Fits,
     build: fn(&mut Calls<'_>, &Op, &[Option<View>]) -> Result<()>,
 ) -> Fused {
-    Fused { kind, profile, symbols, fits, build }
+    Fused { kind, profile, symbols, columns: &[], fits, build }
 }
+
+const ROTATION: &[&str] = &["aclnnInplacePartialRotaryMul"];
+const ATTENTION: &[&str] = &["aclnnSparseFlashMla", "aclnnSparseFlashMlaMetadata", "aclnnInplacePartialRotaryMul"];
 
 /// All of them, the preferred one of an operator first.
 pub(crate) static ALL: &[Fused] = &[
@@ -47,23 +53,19 @@ pub(crate) static ALL: &[Fused] = &[
     fused(OpKind::MoeRoute, Profile::Fused91, &["aclnnMoeGatingTopKV2"], moe::gating_fits, moe::gating),
     fused(OpKind::MoeRoute, Profile::Vllm023, &["aclnnMoeGatingTopKHash"], moe::hash_fits, moe::gating_hash),
     fused(OpKind::MoeSwiglu, Profile::Fused91, &["aclnnClippedSwiglu"], moe::swiglu_fits, moe::swiglu),
+    fused(OpKind::AttentionQuery, Profile::Fused91, ROTATION, attention::query_fits, attention::query),
+    fused(OpKind::AttentionQuery, Profile::Vllm023, ROTATION, attention::query_fits, attention::query_vllm),
+    Fused {
+        columns: attention::SPARSE_COLUMNS,
+        ..fused(OpKind::AttentionSparse, Profile::Fused91, ATTENTION, attention::sparse_fits, attention::sparse)
+    },
 ];
 
 /// Operators of the catalogue that no vendor's operator can serve, and why.
-const NEVER: &[(OpKind, &str)] = &[
-    (
-        OpKind::CompressUpdate,
-        "the vendor's Compressor (17 parameters in CANN 9.1, 22 in vllm-ascend) projects its input itself; this operator takes projected rows",
-    ),
-    (
-        OpKind::AttentionQuery,
-        "the vendor's InplacePartialRotaryMul wants cosines and sines of the type of x: in bf16 that is not this operator",
-    ),
-    (
-        OpKind::IndexerQuery,
-        "the vendor's InplacePartialRotaryMul wants cosines and sines of the type of x: in bf16 that is not this operator",
-    ),
-];
+const NEVER: &[(OpKind, &str)] = &[(
+    OpKind::CompressUpdate,
+    "the vendor's Compressor (17 parameters in CANN 9.1, 22 in vllm-ascend) projects its input itself, this operator takes projected rows",
+)];
 
 impl Fused {
     /// The name to tell.
@@ -84,6 +86,15 @@ impl Fused {
     fn takes(&self, op: &Op, toolkit: &Toolkit) -> Fits {
         self.offered(toolkit).map_err(|error| error.message().to_owned())?;
         (self.fits)(op, toolkit.soc.1)
+    }
+
+    /// Views of its columns without memory, to measure temporaries with.
+    pub(crate) fn column_outlines(&self, op: &Op, nowhere: View) -> impl Iterator<Item = Option<View>> {
+        let dims = self.columns.iter().map(|column| attention::column_dims(op, *column));
+        dims.map(move |dims| {
+            let shape = Shape::new(&dims);
+            Some(View { dtype: DType::I32, shape, strides: shape.contiguous_strides(), ..nowhere })
+        })
     }
 
     /// Makes the calls.

@@ -163,6 +163,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A text.
+    pub(crate) fn text(&mut self) -> Answer<String> {
+        let at = self.next(kind::OTHER)?;
+        if at == 0 {
+            return self.bad("a null text");
+        }
+        // SAFETY: the caller's text with its end, alive during the first phase.
+        Ok(unsafe { std::ffi::CStr::from_ptr(at as *const std::ffi::c_char) }.to_string_lossy().into_owned())
+    }
+
     /// A whole number.
     pub(crate) fn whole(&mut self) -> Answer<i64> {
         Ok(self.next(kind::WHOLE)? as i64)

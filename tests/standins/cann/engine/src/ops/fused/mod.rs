@@ -1,6 +1,8 @@
 //! Fused operators of CANN 9.1 and of vllm-ascend, from the vendor's documents alone: what no document says is an assumption, marked so. Sizes that the documents fix are enforced.
 
+mod attention;
 mod hyper;
+mod rotary;
 mod router;
 mod swiglu;
 pub mod wrong;
@@ -19,6 +21,9 @@ pub(crate) fn prepare(name: &str, r: &mut Reader<'_>) -> Option<Answer<Action>> 
         "MoeGatingTopKV2" => router::gating(r, "MoeGatingTopKV2"),
         "MoeGatingTopKHash" => router::gating(r, "MoeGatingTopKHash"),
         "ClippedSwiglu" => swiglu::clipped(r),
+        "SparseFlashMla" => attention::sparse(r),
+        "SparseFlashMlaMetadata" => attention::metadata(r),
+        "InplacePartialRotaryMul" => rotary::partial(r),
         _ => return None,
     })
 }
