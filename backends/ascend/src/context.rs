@@ -2,6 +2,7 @@
 
 use crate::errors::FirstCause;
 use crate::ops::Tables;
+use crate::selfcheck::Checks;
 use crate::sys::call::Acl;
 use crate::sys::types::aclrtContext;
 use crate::toolkit::Toolkit;
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     any_pinned: AtomicBool,
     /// Constants on the device.
     pub(crate) tables: Tables,
+    /// What fused operators did when they were first wanted.
+    pub(crate) checks: Checks,
 }
 
 impl Context {
@@ -58,7 +61,13 @@ impl Context {
             pinned,
             any_pinned: AtomicBool::new(false),
             tables: Tables::default(),
+            checks: Checks::default(),
         })
+    }
+
+    /// The device's place among those that the runtime counts.
+    pub(crate) fn index(&self) -> usize {
+        usize::try_from(self.device).unwrap_or_default()
     }
 
     /// The runtime's functions.

@@ -13,6 +13,7 @@ mod graph;
 mod memory;
 mod ops;
 mod pool;
+mod selfcheck;
 mod staging;
 mod stream;
 
@@ -21,12 +22,12 @@ pub mod errors;
 pub mod sys;
 pub mod toolkit;
 
-use device::AscendDevice;
+use device::{AscendDevice, FusedMode};
 use omnihal::{Backend, Device, Probe, Result};
 use omnihal_runtime::search::no_device;
 use std::sync::Arc;
-use toolkit::Toolkit;
-use toolkit::search::{Env, locate};
+use toolkit::search::{Env, Files, locate};
+use toolkit::{Toolkit, VOUCHED};
 
 /// The entry point.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +51,7 @@ fn probe_with(env: Env<'_>) -> Probe {
     let located = locate(env);
     let mut probe = Probe { devices: Vec::new(), searched: located.searched };
     let Some(files) = located.files else { return probe };
-    match Toolkit::open(&files) {
+    match toolkit(env, &files) {
         Ok(toolkit) => {
             let toolkit = Arc::new(toolkit);
             probe.devices = (0..toolkit.devices).map(|index| device::found(&toolkit, index)).collect();
@@ -61,10 +62,16 @@ fn probe_with(env: Env<'_>) -> Probe {
     probe
 }
 
+fn toolkit(env: Env<'_>, files: &Files) -> Result<Toolkit> {
+    let vouched = env(VOUCHED).map(|sum| sum.to_string_lossy().into_owned());
+    Toolkit::open(files, vouched.as_deref())
+}
+
 fn open_with(env: Env<'_>, index: usize) -> Result<Arc<dyn Device>> {
     let located = locate(env);
     let files = located.files.ok_or_else(|| no_device(&located.searched))?;
-    Ok(Arc::new(AscendDevice::open(Arc::new(Toolkit::open(&files)?), index)?))
+    let mode = FusedMode::of(env);
+    Ok(Arc::new(AscendDevice::open(Arc::new(toolkit(env, &files)?), index, mode)?))
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use version::{Soc, Version, is_vllm_0_23, operators_match};
 
+/// Names the SHA-256 of a `libcust_opapi.so` that has the signatures of vllm-ascend 0.23.0 although it is not that of its wheels: of a build of one's own.
+pub const VOUCHED: &str = "OMNIHAL_ASCEND_CUSTOM_SHA256";
+
 /// An opened installation.
 #[derive(Debug)]
 pub struct Toolkit {
@@ -47,7 +50,9 @@ impl Toolkit {
     /// Opens the libraries, starts the runtime and asks it what there is.
     ///
     /// The runtime is never stopped and the libraries are never unloaded: other users of the process may share them, and they keep threads.
-    pub fn open(files: &Files) -> Result<Self> {
+    ///
+    /// `vouched` is the checksum of a `libcust_opapi.so` whose signatures a user vouches for ([`VOUCHED`]).
+    pub fn open(files: &Files, vouched: Option<&str>) -> Result<Self> {
         let one = |library, file: &PathBuf| OpenLibrary::open(library, std::slice::from_ref(file)).map(Arc::new);
         let acl = Acl::new(one(Library::AscendCl, &files.acl)?);
         let base = Base::new(one(Library::NnopBase, &files.base)?);
@@ -63,10 +68,10 @@ impl Toolkit {
         let api = Arc::new(Api { acl, base });
         let mut left_out = Vec::new();
         let mut keep = |answer: Result<()>| answer.map_err(|error| left_out.push(error.to_string())).is_ok();
-        let fused =
-            keep(operators_match(Profile::Fused91, release)).then(|| Fused91::new(operators.clone(), api.clone()));
+        let why_not_fused = operators_match(Profile::Fused91, release);
+        let fused = keep(why_not_fused).then(|| Fused91::new(operators.clone(), api.clone()));
         // Only the package that CANN itself would prefer: a later one is hidden by it.
-        let custom = files.custom.first().filter(|file| keep(is_vllm_0_23(file)));
+        let custom = files.custom.first().filter(|file| keep(is_vllm_0_23(file, vouched)));
         let vllm = match custom {
             Some(file) => Some(Vllm023::new(one(Library::CustOpApi, file)?, api.clone())),
             None => None,
@@ -77,6 +82,34 @@ impl Toolkit {
         };
         let (core, helpers) = (Core::new(operators.clone(), api.clone()), Helpers::new(operators));
         Ok(Toolkit { api, core, helpers, fused, vllm, hccl, release, versions, soc, devices, left_out })
+    }
+}
+
+impl Toolkit {
+    /// The fused operators of CANN.
+    pub fn fused(&self) -> Result<&Fused91> {
+        self.fused.as_ref().ok_or_else(|| match operators_match(Profile::Fused91, self.release) {
+            Err(error) => error,
+            Ok(()) => Error::unsupported("the fused operators of CANN 9.1 are not installed"),
+        })
+    }
+
+    /// The operators of vllm-ascend.
+    pub fn vllm(&self) -> Result<&Vllm023> {
+        self.vllm
+            .as_ref()
+            .ok_or_else(|| Error::unsupported("the package vllm-ascend 0.23.0 is not installed, or not known"))
+    }
+
+    /// Whether both phases of an operator are there, with the signatures of a profile; if not, why.
+    pub fn offers(&self, profile: Profile, operator: &str) -> Result<()> {
+        let found = match profile {
+            Profile::Fused91 => self.fused()?.resolve(),
+            Profile::Vllm023 => self.vllm()?.resolve(),
+            _ => self.core.resolve(),
+        };
+        let found = found.into_iter().find(|(name, _)| *name == operator).map(|(_, found)| found.map(|_| ()));
+        found.unwrap_or_else(|| Err(Error::unsupported(format!("{operator} is not of that profile"))))
     }
 }
 

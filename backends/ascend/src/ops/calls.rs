@@ -5,10 +5,11 @@ use super::scratch::Scratch;
 use super::tables::Table;
 use super::tensor::{Tensor, width};
 use crate::context::Context;
-use crate::sys::call::Core;
+use crate::sys::call::{Core, Fused91, Vllm023};
 use crate::sys::constants::aclDataType;
 use crate::sys::executor::Prepared;
 use crate::sys::types::aclrtStream;
+use crate::toolkit::Toolkit;
 use omnihal::{Error, Mem, Result};
 use std::sync::Arc;
 
@@ -89,15 +90,39 @@ impl<'a> Calls<'a> {
         Ok(tensor)
     }
 
-    /// One operator: both phases, back to back.
+    /// One plain operator.
     pub(crate) fn call(
         &mut self,
         prepare: impl for<'c> FnOnce(&'c Core, &mut Handles<'c>) -> Result<Prepared<'c>>,
     ) -> Result<()> {
+        self.call_of(|toolkit, handles| prepare(&toolkit.core, handles))
+    }
+
+    /// One fused operator of CANN.
+    pub(crate) fn call_fused(
+        &mut self,
+        prepare: impl for<'c> FnOnce(&'c Fused91, &mut Handles<'c>) -> Result<Prepared<'c>>,
+    ) -> Result<()> {
+        self.call_of(|toolkit, handles| prepare(toolkit.fused()?, handles))
+    }
+
+    /// One operator of vllm-ascend.
+    pub(crate) fn call_vllm(
+        &mut self,
+        prepare: impl for<'c> FnOnce(&'c Vllm023, &mut Handles<'c>) -> Result<Prepared<'c>>,
+    ) -> Result<()> {
+        self.call_of(|toolkit, handles| prepare(toolkit.vllm()?, handles))
+    }
+
+    /// One operator: both phases, back to back.
+    fn call_of(
+        &mut self,
+        prepare: impl for<'c> FnOnce(&'c Toolkit, &mut Handles<'c>) -> Result<Prepared<'c>>,
+    ) -> Result<()> {
         let Some(target) = &mut self.target else { return Ok(()) };
         let toolkit = &target.context.toolkit;
         let mut handles = Handles::new(&toolkit.api);
-        let prepared = prepare(&toolkit.core, &mut handles)?;
+        let prepared = prepare(toolkit, &mut handles)?;
         let workspace = match prepared.workspace() {
             0 => std::ptr::null_mut(),
             bytes => target.scratch.at_least(bytes)?,

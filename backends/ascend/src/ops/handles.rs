@@ -95,9 +95,14 @@ impl<'a> Handles<'a> {
 
     /// An array of one integer.
     pub(crate) fn one(&mut self, value: usize) -> Result<IA> {
-        let value = [value as i64];
+        self.ints(&[value])
+    }
+
+    /// An array of integers.
+    pub(crate) fn ints(&mut self, values: &[usize]) -> Result<IA> {
+        let values: Vec<i64> = values.iter().map(|&value| value as i64).collect();
         // SAFETY: the array is copied by the call.
-        let array = unsafe { self.api.base.aclCreateIntArray(value.as_ptr(), 1) };
+        let array = unsafe { self.api.base.aclCreateIntArray(values.as_ptr(), values.len() as u64) };
         let array = made(array, self.api, "aclCreateIntArray")?;
         self.arrays.push(array);
         Ok(array)

@@ -6,6 +6,7 @@
 mod calls;
 mod copy;
 mod elementwise;
+pub(crate) mod fused;
 mod gemm;
 mod handles;
 mod norm;
@@ -22,15 +23,19 @@ pub(crate) use scratch::Scratch;
 pub(crate) use tables::Tables;
 
 use crate::context::Context;
+use fused::Fused;
 use omnihal::op::{self, ArgType};
 use omnihal::{
-    Accumulation, Args, Determinism, Error, Layout, Mem, Op, OpKind, OpSet, Plan, Quant, Result, View, WeightFormat,
+    Accumulation, Args, Column, Determinism, Error, Layout, Mem, Op, OpKind, OpSet, Plan, Quant, Result, View,
+    WeightFormat,
 };
 use std::any::Any;
 
 /// A checked operator.
 pub(crate) struct AscendPlan {
     op: Op,
+    /// The vendor's fused operator that runs it; else plain ones do.
+    fused: Option<&'static Fused>,
     temporaries: usize,
 }
 
@@ -65,18 +70,26 @@ fn outline(arg: &ArgType) -> Option<View> {
 impl AscendPlan {
     /// Refuses what the recipes cannot do; loads the tables that they read.
     pub(crate) fn new(op: &Op, context: &Context) -> Result<Self> {
-        let views: Vec<_> = op.arg_types().iter().map(outline).collect();
+        AscendPlan::by(op, None, context)
+    }
+
+    /// As [`AscendPlan::new`], by one of the vendor's fused operators.
+    pub(crate) fn by(op: &Op, fused: Option<&'static Fused>, context: &Context) -> Result<Self> {
+        let mut views: Vec<_> = op.arg_types().iter().map(outline).collect();
+        if let (Some(fused), Some(first)) = (fused, views.iter().flatten().next().copied()) {
+            views.extend(fused.column_outlines(op, View { quant: None, ..first }));
+        }
         let mut calls = Calls::measure();
-        build(&mut calls, op, &views)?;
+        make(&mut calls, op, fused, &views)?;
         for table in calls.tables() {
             context.tables.load(context, *table)?;
         }
-        Ok(AscendPlan { op: *op, temporaries: calls.most() })
+        Ok(AscendPlan { op: *op, fused, temporaries: calls.most() })
     }
 
     /// Enqueues a run.
     pub(crate) fn run(&self, target: Target<'_>, args: &Args<'_>) -> Result<()> {
-        build(&mut Calls::enqueue(target, args.workspace), &self.op, args.views)
+        make(&mut Calls::enqueue(target, args.workspace), &self.op, self.fused, args.views)
     }
 }
 
@@ -91,8 +104,12 @@ impl Plan for AscendPlan {
 
     fn workspace_for(&self, views: &[Option<View>]) -> Result<usize> {
         let mut calls = Calls::measure();
-        build(&mut calls, &self.op, views)?;
+        make(&mut calls, &self.op, self.fused, views)?;
         Ok(calls.most())
+    }
+
+    fn columns(&self) -> &[Column] {
+        self.fused.map_or(&[], |fused| fused.columns)
     }
 
     fn determinism(&self) -> Determinism {
@@ -102,6 +119,18 @@ impl Plan for AscendPlan {
     fn accumulation(&self) -> Accumulation {
         Accumulation::F32
     }
+}
+
+fn make(calls: &mut Calls<'_>, op: &Op, fused: Option<&Fused>, views: &[Option<View>]) -> Result<()> {
+    match fused {
+        Some(fused) => fused.build(calls, op, views),
+        None => build(calls, op, views),
+    }
+}
+
+/// Whether plain operators can run an operator at all.
+pub(crate) fn is_plain(kind: OpKind) -> bool {
+    all().contains(kind)
 }
 
 /// Gives this backend its own plan back.

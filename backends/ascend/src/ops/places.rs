@@ -82,7 +82,7 @@ pub(super) fn group(c: &mut Calls<'_>, d: &Group, args: GroupArgs<'_>) -> Result
 }
 
 /// Quotient and remainder of whole numbers, corrected so that no rounding of the reciprocal shows.
-fn divided(c: &mut Calls<'_>, x: &Tensor, by: usize) -> Result<[Tensor; 2]> {
+pub(super) fn divided(c: &mut Calls<'_>, x: &Tensor, by: usize) -> Result<[Tensor; 2]> {
     let by = by as f32;
     let (about, down) = (c.temp(F32, x.dims())?, c.temp(F32, x.dims())?);
     c.muls(x, 1.0 / by, &about)?;

@@ -102,12 +102,12 @@ pub fn operators_match(profile: Profile, version: Option<Version>) -> Result<()>
     }
 }
 
-/// Whether a file is the library of operators that the table was compared with; if not, why.
-pub fn is_vllm_0_23(file: &Path) -> Result<()> {
+/// Whether a file is the library of operators that the table was compared with, or the one that a user vouches for; if not, why.
+pub fn is_vllm_0_23(file: &Path, vouched: Option<&str>) -> Result<()> {
     let bytes =
         std::fs::read(file).map_err(|found| Error::new(ErrorKind::Io, format!("{}: {found}", file.display())))?;
     let sum: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    match VLLM_0_23.iter().any(|(_, known)| *known == sum) {
+    match VLLM_0_23.iter().map(|(_, known)| *known).chain(vouched).any(|known| known.eq_ignore_ascii_case(&sum)) {
         true => Ok(()),
         false => Err(Error::unsupported(format!(
             "{} is not that of vllm-ascend 0.23.0 (sha256 {sum}): its operators may take other parameters",
@@ -181,12 +181,16 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("libcust_opapi.so");
         std::fs::write(&file, b"").unwrap();
-        let error = is_vllm_0_23(&file).unwrap_err();
+        let error = is_vllm_0_23(&file, None).unwrap_err();
         // The checksum of nothing, a published constant.
         assert!(
             error.message().contains("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
             "{error}"
         );
-        assert!(is_vllm_0_23(&folder.path().join("absent")).is_err());
+        assert!(is_vllm_0_23(&folder.path().join("absent"), None).is_err());
+        let vouched = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855";
+        assert!(is_vllm_0_23(&file, Some(vouched)).is_ok());
+        std::fs::write(&file, b"changed").unwrap();
+        assert!(is_vllm_0_23(&file, Some(vouched)).is_err());
     }
 }

@@ -3,6 +3,7 @@
 
 use omnihal::{Args, Backend, Buffer, DType, Device, MemoryKind, Op, Result, Shape, Stream, View};
 use omnihal_ascend::AscendBackend;
+use sha2::Digest;
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,39 @@ impl StandIn {
         // SAFETY: the stand-in has no constructors.
         let library = unsafe { libloading::Library::new(lib.join("libascendcl.so")) }.unwrap();
         StandIn { library, _folder: folder }
+    }
+
+    /// As [`StandIn::stage`], of the release that has fused operators, with the package of vllm-ascend if asked for.
+    pub fn stage_fused(chip: &str, package: bool) -> StandIn {
+        let cann = StandIn::stage(chip);
+        let built = std::env::current_exe().unwrap();
+        let copy = |name: &str, to: &std::path::Path| std::fs::copy(built.with_file_name(name), to).unwrap();
+        copy("libfake_opapi_transformer.so", &cann._folder.path().join("lib64/libopapi_transformer.so"));
+        // SAFETY: the test has started no thread yet.
+        unsafe { std::env::set_var("FAKE_CANN_VERSION", "9.1.0") };
+        if package {
+            let lib = cann._folder.path().join("custom/op_api/lib");
+            std::fs::create_dir_all(&lib).unwrap();
+            let file = lib.join("libcust_opapi.so");
+            copy("libfake_cust_opapi.so", &file);
+            let sum = sha2::Sha256::digest(std::fs::read(&file).unwrap());
+            let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+            // SAFETY: as above.
+            unsafe {
+                std::env::set_var("ASCEND_CUSTOM_OPP_PATH", cann._folder.path().join("custom"));
+                std::env::set_var("OMNIHAL_ASCEND_CUSTOM_SHA256", sum);
+            }
+        }
+        cann
+    }
+
+    /// Plans mistakes of fused operators.
+    pub fn wrong(&self, mistakes: &str) {
+        let mistakes = CString::new(mistakes).unwrap();
+        // SAFETY: the stand-in's own function.
+        unsafe {
+            self.library.get::<unsafe extern "C" fn(*const c_char)>("fake_cann_wrong").unwrap()(mistakes.as_ptr())
+        }
     }
 
     pub fn open(&self) -> Arc<dyn Device> {

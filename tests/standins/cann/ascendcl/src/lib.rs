@@ -75,3 +75,10 @@ pub unsafe extern "C" fn fake_cann_broken(text: *mut c_char, len: usize) -> u64 
 pub extern "C" fn fake_cann_lost() -> i32 {
     Lost::cause().map_or(0, |fault| fault.code)
 }
+
+/// Plans mistakes of fused operators, `operator:mistake,...`. For tests.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_cann_wrong(mistakes: *const c_char) {
+    // SAFETY: passed on from the caller.
+    fake_cann::ops::fused::wrong::plan(&unsafe { word(mistakes) });
+}

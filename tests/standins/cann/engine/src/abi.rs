@@ -23,5 +23,9 @@ mod base;
 mod core;
 #[path = "../../../../../backends/ascend/src/sys/table/hccl.rs"]
 mod hccl;
+#[path = "../../../../../backends/ascend/src/sys/table/fused.rs"]
+mod fused;
 #[path = "../../../../../backends/ascend/src/sys/table/helpers.rs"]
 mod helpers;
+#[path = "../../../../../backends/ascend/src/sys/table/vllm.rs"]
+mod vllm;

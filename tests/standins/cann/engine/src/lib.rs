@@ -4,7 +4,8 @@
 //! are of random sizes and full of garbage, executors are used once. A rule that a client breaks is refused, printed and kept ([`fault::take_broken`]).
 //!
 //! Variables: `FAKE_CANN_SOC` (`Ascend910B2`, `Ascend910_9391`, `Ascend950PR_9599`), `FAKE_CANN_VERSION`, `FAKE_CANN_DEVICES`, `FAKE_CANN_MEMORY` (bytes), `FAKE_CANN_STREAMS`,
-//! `FAKE_CANN_FAIL` (`call:after:code,...`), `FAKE_CANN_LOG` (a file that every broken rule is appended to).
+//! `FAKE_CANN_FAIL` (`call:after:code,...`), `FAKE_CANN_LOG` (a file that every broken rule is appended to),
+//! `FAKE_CANN_CALLS` (a file that the name of every operator's second phase is appended to), `FAKE_CANN_WRONG` (`operator:mistake,...`, see [`ops::fused::wrong`]).
 #![allow(clippy::too_many_arguments, reason = "the vendor's signatures")]
 #![allow(clippy::not_unsafe_ptr_arg_deref, reason = "the contract of each function is the vendor's")]
 

@@ -2,6 +2,7 @@
 //! the output's type, ties to even. What the stand-in cannot compute has no kernel.
 
 mod data;
+pub mod fused;
 mod maps;
 mod matrix;
 mod moves;
@@ -39,7 +40,8 @@ fn sigmoid(x: f32) -> f32 {
 
 /// Checks the parameters of an operator.
 pub fn prepare(operator: &str, args: &[Arg]) -> Answer<Call> {
-    let mut reader = Reader::new(operator, args);
+    let args = fused::wrong::parameters(operator, args);
+    let mut reader = Reader::new(operator, &args);
     let r = &mut reader;
     let action = match operator.strip_prefix("aclnn").unwrap_or(operator) {
         "Exp" => unary(r, f32::exp),
@@ -93,7 +95,10 @@ pub fn prepare(operator: &str, args: &[Arg]) -> Answer<Call> {
         "Mm" | "Matmul" => matrix::mm(r),
         "BatchMatMul" => matrix::batched(r),
         "GroupedMatmulV5" => matrix::grouped(r),
-        _ => refuse(code::NN_KERNEL, format!("{operator} has no kernel here")),
+        name => match fused::prepare(name, r) {
+            Some(action) => action,
+            None => refuse(code::NN_KERNEL, format!("{operator} has no kernel here")),
+        },
     }?;
     reader.finish(action)
 }

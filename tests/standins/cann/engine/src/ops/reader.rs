@@ -88,6 +88,25 @@ impl<'a> Reader<'a> {
         Ok(held)
     }
 
+    /// True, and the parameter passed over, if the next one is null.
+    fn is_null(&mut self) -> bool {
+        let null = self.args.as_slice().first().is_some_and(|arg| arg.bits == 0);
+        if null {
+            self.args.next();
+        }
+        null
+    }
+
+    /// A tensor that is read, if it is given.
+    pub(crate) fn optional_input(&mut self) -> Answer<Option<Held>> {
+        if self.is_null() { Ok(None) } else { self.input().map(Some) }
+    }
+
+    /// A tensor that is written, if it is given.
+    pub(crate) fn optional_output(&mut self) -> Answer<Option<Held>> {
+        if self.is_null() { Ok(None) } else { self.output().map(Some) }
+    }
+
     /// A tensor that is written in place.
     pub(crate) fn update(&mut self) -> Answer<Held> {
         let handle = self.next(kind::TENSOR)?;
@@ -142,6 +161,16 @@ impl<'a> Reader<'a> {
             Some(arg) if arg.bits == 0 => self.next(kind::SCALAR).map(|_| None),
             _ => self.scalar().map(Some),
         }
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self) -> Answer<String> {
+        let at = self.next(kind::OTHER)?;
+        if at == 0 {
+            return self.bad("a null text");
+        }
+        // SAFETY: the caller's text with its end, alive during the first phase.
+        Ok(unsafe { std::ffi::CStr::from_ptr(at as *const std::ffi::c_char) }.to_string_lossy().into_owned())
     }
 
     /// A whole number.
