@@ -68,6 +68,7 @@ perf() {
     bf16=$(sed -nE 's/.*"bf16 gemm.*"tflops": ([0-9.]+).*/\1/p' "$out/torch_ops.jsonl")
     fp8=$(sed -nE 's/.*"fp8 gemm.*"tflops": ([0-9.]+).*/\1/p' "$out/torch_ops.jsonl")
     omnihal bench ops --backend cuda --tflops "${bf16:-790}" --fp8-tflops "${fp8:-1400}" | tee "$out/ops.jsonl"
+    OMNIHAL_CUDA_GEMM=cublaslt omnihal bench ops --backend cuda --tflops "${bf16:-790}" --fp8-tflops "${fp8:-1400}" >"$out/ops-cublaslt.jsonl" || echo 'cuBLASLt was not measured' >&2
     [ -f "$slice/model.safetensors" ] || python3 backends/cuda/bench/slice.py "$slice"
     for batch in 1 64; do
         omnihal bench model --model "$slice" --backend cuda --act bf16 --prefill $((batch == 1 ? 4096 : 0)) --decode-at 4096 --batch $batch --chunk 4096 --no-bandwidth --json | tee "$out/slice-$batch.json"

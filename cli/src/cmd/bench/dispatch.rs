@@ -1,12 +1,12 @@
 //! `omnihal bench dispatch`: what a call through the boundary costs the host.
 
-use super::{best, median};
+use super::{best, median, record};
 use crate::failure::Failure;
 use crate::output;
 use clap::Args;
 use omnihal::op::elementwise::Func;
 use omnihal::op::{ActQuant, gemm};
-use omnihal::{Args as CallArgs, DType, Device, Mem, MemoryKind, Shape, StepShape, View, WeightFormat};
+use omnihal::{Args as CallArgs, DType, Device, Mem, MemoryKind, StepShape, View, WeightFormat};
 use omnihal_deepseek::demo;
 use omnihal_deepseek::engine::{Engine, EngineOptions, Feed, Want};
 use omnihal_runtime::{Affine, Program, ProgramSpec, Recipe, TierLimit};
@@ -15,12 +15,16 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Time the way of a call to the null backend, which does nothing
+/// Time the way of a call to a backend: by default the null one, which does nothing
 ///
-/// Three ways: one plan and its arguments; a prepared program of many calls; a whole decode step of the demo, with its step table.
+/// Three ways: one plan and its arguments; a prepared program of many calls; a whole decode step of the demo, with its step table. On a backend that does run them: one fill, one
+/// plan and its arguments, the same recorded, and the recording replayed.
 #[derive(Args)]
-#[command(after_help = "Example:\n  omnihal bench dispatch --json")]
+#[command(after_help = "Examples:\n  omnihal bench dispatch --json\n  omnihal bench dispatch --backend cuda")]
 pub struct Dispatch {
+    /// Backend, backend:index, or the path of a plug-in
+    #[arg(long, value_name = "NAME", default_value = "null")]
+    backend: String,
     /// Repetitions, of which median and best are shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     reps: u32,
@@ -31,7 +35,7 @@ pub struct Dispatch {
 
 /// Nanoseconds an operator, over the repetitions.
 #[derive(Serialize)]
-struct Way {
+pub struct Way {
     way: &'static str,
     calls: usize,
     median_ns: f64,
@@ -39,7 +43,7 @@ struct Way {
 }
 
 impl Way {
-    fn new(way: &'static str, calls: usize, rates: &[f64]) -> Self {
+    pub fn new(way: &'static str, calls: usize, rates: &[f64]) -> Self {
         // Calls a second, so that the best is the largest.
         Way { way, calls, median_ns: 1e9 / median(rates), best_ns: 1e9 / best(rates) }
     }
@@ -52,10 +56,34 @@ const PROGRAM: usize = 1000;
 /// Decode steps of one measured run.
 const STEPS: usize = 64;
 
+/// The call that is made.
+pub fn linear() -> gemm::Linear {
+    gemm::Linear {
+        rows: 4,
+        inner: 128,
+        outer: 64,
+        input: DType::BF16,
+        weight: WeightFormat::Plain(DType::BF16),
+        a_quant: ActQuant::None,
+        output: DType::BF16,
+        accumulate: false,
+    }
+}
+
+/// Its arguments in these ranges of memory.
+pub fn views(mems: [Mem; 3]) -> Result<[Option<View>; 3], Failure> {
+    let view = |mem, dims: [usize; 2]| View::contiguous(mem, DType::BF16, dims).map(Some);
+    let [a, w, y] = mems;
+    Ok([view(a, [4, 128])?, view(w, [64, 128])?, view(y, [4, 64])?])
+}
+
 impl Dispatch {
     pub fn run(self) -> Result<(), Failure> {
-        let device = crate::open::open("null")?;
-        let ways = [self.plan(&device)?, self.program(&device)?, self.step(device)?];
+        let device = crate::open::open(&self.backend)?;
+        let ways = match self.backend.as_str() {
+            "null" => vec![self.plan(&device)?, self.program(&device)?, self.step(device)?],
+            _ => record::ways(&device, self.reps)?,
+        };
         if self.json {
             return output::json(&ways);
         }
@@ -80,22 +108,8 @@ impl Dispatch {
     }
 
     fn plan(&self, device: &Arc<dyn Device>) -> Result<Way, Failure> {
-        let op = gemm::Linear {
-            rows: 4,
-            inner: 128,
-            outer: 64,
-            input: DType::BF16,
-            weight: WeightFormat::Plain(DType::BF16),
-            a_quant: ActQuant::None,
-            output: DType::BF16,
-            accumulate: false,
-        };
-        let (stream, plan) = (device.stream()?, device.plan(&op.into())?);
-        let view = |dims: [usize; 2]| {
-            let shape = Shape::from(dims);
-            View::contiguous(Mem { addr: 64, len: 2 * shape.elements() }, DType::BF16, shape)
-        };
-        let views = [Some(view([4, 128])?), Some(view([64, 128])?), Some(view([4, 64])?)];
+        let (stream, plan) = (device.stream()?, device.plan(&linear().into())?);
+        let views = views([Mem { addr: 64, len: 1 << 20 }; 3])?;
         let rates = self.rates(CALLS, || {
             for _ in 0..CALLS {
                 // SAFETY: a run on the null device touches no argument.

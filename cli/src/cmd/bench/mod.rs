@@ -4,6 +4,7 @@ mod bandwidth;
 mod dispatch;
 mod model;
 mod ops;
+mod record;
 
 use crate::failure::{Failure, Outcome};
 use clap::{Args, Subcommand};
