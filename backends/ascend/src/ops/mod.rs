@@ -62,12 +62,18 @@ fn outline(arg: &ArgType) -> Option<View> {
     })
 }
 
+/// An operator of the vendor's that is missing: whatever is made of it cannot be run, which is no fault of the installation alone.
+fn without(error: Error) -> Error {
+    Error::unsupported(error.message().to_owned())
+}
+
 impl AscendPlan {
     /// Refuses what the recipes cannot do; loads the tables that they read.
     pub(crate) fn new(op: &Op, context: &Context) -> Result<Self> {
         let views: Vec<_> = op.arg_types().iter().map(outline).collect();
         let mut calls = Calls::measure();
         build(&mut calls, op, &views)?;
+        calls.needed().iter().try_for_each(|name| context.toolkit.core.has(name)).map_err(without)?;
         for table in calls.tables() {
             context.tables.load(context, *table)?;
         }
