@@ -60,6 +60,10 @@ pub struct DeviceNeed {
     pub state: u64,
     /// `weights` and `state`.
     pub total: u64,
+    /// Its share of the weights where it expands coded ones to bf16 as it loads them.
+    pub expanded_weights: u64,
+    /// `expanded_weights` and `state`.
+    pub expanded_total: u64,
 }
 
 /// Whether a device is large enough.
@@ -85,16 +89,21 @@ impl DeviceNeed {
         sequence: &SequenceBytes,
     ) -> Result<Self, AccountError> {
         let matrices = || tables.backbone.iter().chain(&tables.mtp);
-        let stored = |split| {
-            let of = matrices().filter(|m| m.split == split);
-            of.map(Matrix::stored_bytes).sum::<Count>().get("weights of a device")
+        let held = |bytes: fn(&Matrix) -> Count| {
+            let of = |split| {
+                let of = matrices().filter(|m| m.split == split);
+                of.map(bytes).sum::<Count>().get("weights of a device")
+            };
+            let share = of(true)?.div_ceil(query.tensor_parallel);
+            (count(share) + of(false)? + weights.small).get("weights of a device")
         };
-        let share = stored(true)?.div_ceil(query.tensor_parallel);
-        let weights = (count(share) + stored(false)? + weights.small).get("weights of a device")?;
+        let expanded_weights = held(Matrix::expanded_bytes)?;
+        let weights = held(Matrix::stored_bytes)?;
         let reserved = ((count(sequence.slot) + sequence.page) * RESERVED).get("reserved state")?;
         let state = (count(query.batch) * sequence.total + reserved).get("state of a device")?;
         let total = (count(weights) + state).get("bytes of a device")?;
-        Ok(Self { weights, sequence: sequence.total, reserved, state, total })
+        let expanded_total = (count(expanded_weights) + state).get("bytes of a device")?;
+        Ok(Self { weights, sequence: sequence.total, reserved, state, total, expanded_weights, expanded_total })
     }
 
     pub(super) fn fit(&self, device_memory: u64) -> Fit {

@@ -173,7 +173,17 @@ impl Account {
             memory(d.weights, 2),
             memory(d.state, 2),
             memory(d.total, 2)
-        )
+        )?;
+        match self.weights.expanded == self.weights.checkpoint {
+            true => Ok(()),
+            false => writeln!(
+                f,
+                "as bf16      {} weights + {} state = {}, where a device expands coded weights as it loads them",
+                memory(d.expanded_weights, 2),
+                memory(d.state, 2),
+                memory(d.expanded_total, 2)
+            ),
+        }
     }
 }
 

@@ -57,6 +57,14 @@ impl Matrix {
         }
     }
 
+    /// Bytes where coded weights are held as bf16, which is exact.
+    pub(super) fn expanded_bytes(&self) -> Count {
+        match self.format {
+            Format::Fp8 { .. } | Format::Fp4 => self.elements() * 2u64 * self.stored,
+            Format::Bf16 | Format::F32 => self.stored_bytes(),
+        }
+    }
+
     pub(super) fn stored_bytes(&self) -> Count {
         self.bytes() * self.stored
     }
@@ -117,6 +125,8 @@ pub struct Weights {
     pub small: u64,
     /// Everything stored.
     pub checkpoint: u64,
+    /// The same where a device expands coded weights to bf16 as it loads them.
+    pub expanded: u64,
 }
 
 impl Tables {
@@ -145,7 +155,9 @@ impl Tables {
         let mtp = self.mtp.iter().map(Matrix::stored_bytes).sum::<Count>().get("mtp bytes")?;
         let small = small_bytes(config).get("small tensor bytes")?;
         let checkpoint = (count(stored.total) + mtp + small).get("checkpoint bytes")?;
-        Ok(Weights { read, stored, mtp, small, checkpoint })
+        let expanded = self.backbone.iter().chain(&self.mtp).map(Matrix::expanded_bytes).sum::<Count>();
+        let expanded = (expanded + small).get("bytes of expanded weights")?;
+        Ok(Weights { read, stored, mtp, small, checkpoint, expanded })
     }
 }
 

@@ -266,6 +266,10 @@ fn an_unquantised_model_is_counted_in_bf16() {
     // Everything doubles but the F32 hyper-connections.
     let hyper = 2.0 * 43.0 * 2.0 * 24.0 * 16384.0;
     assert_eq!(a.flops.fp8_equivalent, 2.0 * a.flops.total as f64 - hyper);
+    // What a device holds that expands the coded weights.
+    assert_eq!([flash.weights.expanded, flash.device.expanded_weights, a.weights.expanded], [a.weights.checkpoint; 3]);
+    assert_eq!(flash.device.expanded_total, a.device.total);
+    assert!(flash.to_string().contains("\nas bf16 ") && !a.to_string().contains("\nas bf16 "));
 }
 
 #[test]

@@ -32,17 +32,25 @@ pub(crate) struct Calls<'a> {
     used: usize,
     most: usize,
     tables: Vec<Table>,
+    needed: Vec<&'static str>,
 }
 
 impl<'a> Calls<'a> {
     /// Nothing is called; temporaries are counted.
     pub(crate) fn measure() -> Self {
-        Calls { target: None, temporaries: Mem { addr: 0, len: usize::MAX }, used: 0, most: 0, tables: Vec::new() }
+        Calls {
+            target: None,
+            temporaries: Mem { addr: 0, len: usize::MAX },
+            used: 0,
+            most: 0,
+            tables: Vec::new(),
+            needed: Vec::new(),
+        }
     }
 
     /// Calls are enqueued; temporaries lie in `temporaries`.
     pub(crate) fn enqueue(target: Target<'a>, temporaries: Mem) -> Self {
-        Calls { target: Some(target), temporaries, used: 0, most: 0, tables: Vec::new() }
+        Calls { target: Some(target), temporaries, used: 0, most: 0, tables: Vec::new(), needed: Vec::new() }
     }
 
     /// Bytes of temporaries of the run.
@@ -53,6 +61,19 @@ impl<'a> Calls<'a> {
     /// Tables that the calls read.
     pub(crate) fn tables(&self) -> &[Table] {
         &self.tables
+    }
+
+    /// Operators that the calls make.
+    pub(crate) fn needed(&self) -> &[&'static str] {
+        &self.needed
+    }
+
+    /// Notes that the next call is of one of these operators.
+    pub(crate) fn needs(&mut self, names: &[&'static str]) -> &mut Self {
+        if self.measures() {
+            self.needed.extend(names);
+        }
+        self
     }
 
     /// Notes that the calls read a table.

@@ -67,6 +67,11 @@ fn outline(arg: &ArgType) -> Option<View> {
     })
 }
 
+/// An operator of the vendor's that is missing: whatever is made of it cannot be run, which is no fault of the installation alone.
+fn without(error: Error) -> Error {
+    Error::unsupported(error.message().to_owned())
+}
+
 impl AscendPlan {
     /// Refuses what the recipes cannot do; loads the tables that they read.
     pub(crate) fn new(op: &Op, context: &Context) -> Result<Self> {
@@ -81,6 +86,10 @@ impl AscendPlan {
         }
         let mut calls = Calls::measure();
         make(&mut calls, op, fused, &views)?;
+        // What a fused operator calls was looked up when it was offered.
+        if fused.is_none() {
+            calls.needed().iter().try_for_each(|name| context.toolkit.core.has(name)).map_err(without)?;
+        }
         for table in calls.tables() {
             context.tables.load(context, *table)?;
         }

@@ -26,7 +26,7 @@ macro_rules! maps {
             pub(crate) fn map(&mut self, map: Map, x: &Tensor, y: &Tensor) -> Result<()> {
                 match map {
                     // SAFETY: see the module.
-                    $(Map::$name => self.call(|core, h| unsafe { core.$call(h.t(x)?, h.t(y)?) }),)*
+                    $(Map::$name => self.needs(&[stringify!($call)]).call(|core, h| unsafe { core.$call(h.t(x)?, h.t(y)?) }),)*
                 }
             }
         }
@@ -67,7 +67,7 @@ pub(crate) enum Order {
 
 impl Calls<'_> {
     pub(crate) fn pair(&mut self, pair: Pair, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
-        self.call(|core, h| {
+        self.needs(&["aclnnAdd", "aclnnSub", "aclnnMul", "aclnnDiv", "aclnnMinimum", "aclnnMaximum"]).call(|core, h| {
             let (p, q, to) = (h.t(a)?, h.t(b)?, h.t(y)?);
             // SAFETY: see the module.
             unsafe {
@@ -85,12 +85,13 @@ impl Calls<'_> {
 
     pub(crate) fn muls(&mut self, x: &Tensor, by: f32, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnMuls(h.t(x)?, h.s(by, x)?, h.t(y)?) })
+        self.needs(&["aclnnMuls"]).call(|core, h| unsafe { core.aclnnMuls(h.t(x)?, h.s(by, x)?, h.t(y)?) })
     }
 
     pub(crate) fn adds(&mut self, x: &Tensor, value: f32, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnAdds(h.t(x)?, h.s(value, x)?, h.s(1.0, x)?, h.t(y)?) })
+        self.needs(&["aclnnAdds"])
+            .call(|core, h| unsafe { core.aclnnAdds(h.t(x)?, h.s(value, x)?, h.s(1.0, x)?, h.t(y)?) })
     }
 
     /// `value - x` of 32-bit integers.
@@ -98,17 +99,19 @@ impl Calls<'_> {
         let negative = self.temp(I32, x.dims())?;
         self.muls(x, -1.0, &negative)?;
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnAdds(h.t(&negative)?, h.word(value)?, h.word(1)?, h.t(y)?) })
+        self.needs(&["aclnnAdds"])
+            .call(|core, h| unsafe { core.aclnnAdds(h.t(&negative)?, h.word(value)?, h.word(1)?, h.t(y)?) })
     }
 
     /// The bits of 32-bit integers that a mask has too.
     pub(crate) fn masked(&mut self, x: &Tensor, mask: i32, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnBitwiseAndScalar(h.t(x)?, h.word(mask)?, h.t(y)?) })
+        self.needs(&["aclnnBitwiseAndScalar"])
+            .call(|core, h| unsafe { core.aclnnBitwiseAndScalar(h.t(x)?, h.word(mask)?, h.t(y)?) })
     }
 
     pub(crate) fn clamp(&mut self, x: &Tensor, low: Option<f32>, high: Option<f32>, y: &Tensor) -> Result<()> {
-        self.call(|core, h| {
+        self.needs(&["aclnnClamp"]).call(|core, h| {
             let low = low.map_or(Ok(std::ptr::null()), |low| h.s(low, x))?;
             let high = high.map_or(Ok(std::ptr::null()), |high| h.s(high, x))?;
             // SAFETY: see the module.
@@ -120,16 +123,18 @@ impl Calls<'_> {
     pub(crate) fn within(&mut self, index: &Tensor, rows: usize, y: &Tensor) -> Result<()> {
         let last = i32::try_from(rows).unwrap_or(i32::MAX).saturating_sub(1);
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnClamp(h.t(index)?, h.word(0)?, h.word(last)?, h.t(y)?) })
+        self.needs(&["aclnnClamp"])
+            .call(|core, h| unsafe { core.aclnnClamp(h.t(index)?, h.word(0)?, h.word(last)?, h.t(y)?) })
     }
 
     pub(crate) fn softplus(&mut self, x: &Tensor, threshold: f32, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnSoftplus(h.t(x)?, h.s(1.0, x)?, h.s(threshold, x)?, h.t(y)?) })
+        self.needs(&["aclnnSoftplus"])
+            .call(|core, h| unsafe { core.aclnnSoftplus(h.t(x)?, h.s(1.0, x)?, h.s(threshold, x)?, h.t(y)?) })
     }
 
     pub(crate) fn compare(&mut self, order: Order, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
-        self.call(|core, h| {
+        self.needs(&["aclnnLtTensor", "aclnnGeTensor", "aclnnGtTensor", "aclnnEqTensor"]).call(|core, h| {
             let (p, q, to) = (h.t(a)?, h.t(b)?, h.t(y)?);
             // SAFETY: see the module.
             unsafe {
@@ -144,7 +149,7 @@ impl Calls<'_> {
     }
 
     pub(crate) fn compare_to(&mut self, order: Order, x: &Tensor, value: f32, y: &Tensor) -> Result<()> {
-        self.call(|core, h| {
+        self.needs(&["aclnnLtScalar", "aclnnGeScalar", "aclnnGtScalar", "aclnnEqScalar"]).call(|core, h| {
             let (p, q, to) = (h.t(x)?, h.s(value, x)?, h.t(y)?);
             // SAFETY: see the module.
             unsafe {
@@ -160,103 +165,113 @@ impl Calls<'_> {
 
     pub(crate) fn select(&mut self, mask: &Tensor, p: &Tensor, q: &Tensor, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnSWhere(h.t(mask)?, h.t(p)?, h.t(q)?, h.t(y)?) })
+        self.needs(&["aclnnSWhere"]).call(|core, h| unsafe { core.aclnnSWhere(h.t(mask)?, h.t(p)?, h.t(q)?, h.t(y)?) })
     }
 
     /// Copies with a cast; the source broadcasts.
     pub(crate) fn copy(&mut self, from: &Tensor, to: &Tensor) -> Result<()> {
         if from.kind() == to.kind() || from.dims() != to.dims() {
             // SAFETY: see the module.
-            return self.call(|core, h| unsafe { core.aclnnInplaceCopy(h.t(to)?, h.t(from)?) });
+            return self
+                .needs(&["aclnnInplaceCopy"])
+                .call(|core, h| unsafe { core.aclnnInplaceCopy(h.t(to)?, h.t(from)?) });
         }
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnCast(h.t(from)?, to.kind(), h.t(to)?) })
+        self.needs(&["aclnnCast"]).call(|core, h| unsafe { core.aclnnCast(h.t(from)?, to.kind(), h.t(to)?) })
     }
 
     pub(crate) fn fill(&mut self, to: &Tensor, value: f32) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnInplaceFillScalar(h.t(to)?, h.s(value, to)?) })
+        self.needs(&["aclnnInplaceFillScalar"])
+            .call(|core, h| unsafe { core.aclnnInplaceFillScalar(h.t(to)?, h.s(value, to)?) })
     }
 
     pub(crate) fn fill_word(&mut self, to: &Tensor, value: i32) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnInplaceFillScalar(h.t(to)?, h.word(value)?) })
+        self.needs(&["aclnnInplaceFillScalar"])
+            .call(|core, h| unsafe { core.aclnnInplaceFillScalar(h.t(to)?, h.word(value)?) })
     }
 
     /// 0, 1, 2 ... as f32.
     pub(crate) fn counting(&mut self, to: &Tensor) -> Result<()> {
         let end = to.elements() as f32;
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnArange(h.s(0.0, to)?, h.s(end, to)?, h.s(1.0, to)?, h.t(to)?) })
+        self.needs(&["aclnnArange"])
+            .call(|core, h| unsafe { core.aclnnArange(h.s(0.0, to)?, h.s(end, to)?, h.s(1.0, to)?, h.t(to)?) })
     }
 
     /// The sum along an axis, which is left out of `y`.
     pub(crate) fn sum(&mut self, x: &Tensor, axis: usize, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnReduceSum(h.t(x)?, h.one(axis)?, false, F32, h.t(y)?) })
+        self.needs(&["aclnnReduceSum"])
+            .call(|core, h| unsafe { core.aclnnReduceSum(h.t(x)?, h.one(axis)?, false, F32, h.t(y)?) })
     }
 
     pub(crate) fn mean(&mut self, x: &Tensor, axis: usize, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnMean(h.t(x)?, h.one(axis)?, false, F32, h.t(y)?) })
+        self.needs(&["aclnnMean"]).call(|core, h| unsafe { core.aclnnMean(h.t(x)?, h.one(axis)?, false, F32, h.t(y)?) })
     }
 
     pub(crate) fn largest(&mut self, x: &Tensor, axis: usize, keep: bool, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnAmax(h.t(x)?, h.one(axis)?, keep, h.t(y)?) })
+        self.needs(&["aclnnAmax"]).call(|core, h| unsafe { core.aclnnAmax(h.t(x)?, h.one(axis)?, keep, h.t(y)?) })
     }
 
     pub(crate) fn softmax(&mut self, x: &Tensor, axis: i64, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnSoftmax(h.t(x)?, axis, h.t(y)?) })
+        self.needs(&["aclnnSoftmax"]).call(|core, h| unsafe { core.aclnnSoftmax(h.t(x)?, axis, h.t(y)?) })
     }
 
     pub(crate) fn cumsum(&mut self, x: &Tensor, axis: i64, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnCumsum(h.t(x)?, axis, F32, h.t(y)?) })
+        self.needs(&["aclnnCumsum"]).call(|core, h| unsafe { core.aclnnCumsum(h.t(x)?, axis, F32, h.t(y)?) })
     }
 
     /// Sorts rows; equals stay in their order. Places are 64-bit integers.
     pub(crate) fn sort(&mut self, x: &Tensor, descending: bool, values: &Tensor, places: &Tensor) -> Result<()> {
         let last = x.dims().len() as i64 - 1;
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnSort(h.t(x)?, true, last, descending, h.t(values)?, h.t(places)?) })
+        self.needs(&["aclnnSort"])
+            .call(|core, h| unsafe { core.aclnnSort(h.t(x)?, true, last, descending, h.t(values)?, h.t(places)?) })
     }
 
     /// Rows (`axis` 0) or columns of `x` by a list of indices, all legal.
     pub(crate) fn pick(&mut self, x: &Tensor, axis: i64, index: &Tensor, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnIndexSelect(h.t(x)?, axis, h.t(index)?, h.t(y)?) })
+        self.needs(&["aclnnIndexSelect"])
+            .call(|core, h| unsafe { core.aclnnIndexSelect(h.t(x)?, axis, h.t(index)?, h.t(y)?) })
     }
 
     /// Elements of each row by a matrix of indices, all legal.
     pub(crate) fn pick_each(&mut self, x: &Tensor, index: &Tensor, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnGather(h.t(x)?, 1, h.t(index)?, h.t(y)?) })
+        self.needs(&["aclnnGather"]).call(|core, h| unsafe { core.aclnnGather(h.t(x)?, 1, h.t(index)?, h.t(y)?) })
     }
 
     /// Writes rows in place; `to` and `from` have no gaps.
     pub(crate) fn put_rows(&mut self, to: &Tensor, index: &Tensor, from: &Tensor) -> Result<()> {
         let index = index.reshape(&[index.elements(), 1]);
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnScatterNdUpdate(h.t(to)?, h.t(&index)?, h.t(from)?) })
+        self.needs(&["aclnnScatterNdUpdate"])
+            .call(|core, h| unsafe { core.aclnnScatterNdUpdate(h.t(to)?, h.t(&index)?, h.t(from)?) })
     }
 
     pub(crate) fn join(&mut self, parts: &[Tensor], axis: i64, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnCat(h.list(parts)?, axis, h.t(y)?) })
+        self.needs(&["aclnnCat"]).call(|core, h| unsafe { core.aclnnCat(h.list(parts)?, axis, h.t(y)?) })
     }
 
     /// `y = a b` of matrices of one type.
     pub(crate) fn product(&mut self, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnMm(h.t(a)?, h.t(b)?, h.t(y)?, KEEP_TYPES) })
+        self.needs(&["aclnnMm"]).call(|core, h| unsafe { core.aclnnMm(h.t(a)?, h.t(b)?, h.t(y)?, KEEP_TYPES) })
     }
 
     /// `y[i] = a[i] b[i]` of matrices of one type.
     pub(crate) fn products(&mut self, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnBatchMatMul(h.t(a)?, h.t(b)?, h.t(y)?, KEEP_TYPES) })
+        self.needs(&["aclnnBatchMatMul"])
+            .call(|core, h| unsafe { core.aclnnBatchMatMul(h.t(a)?, h.t(b)?, h.t(y)?, KEEP_TYPES) })
     }
 
     /// `y = x w[g]` for consecutive groups of rows, `counts` of them 64-bit. `x` and `y` have no gaps.
@@ -265,7 +280,7 @@ impl Calls<'_> {
         // One output for all groups; groups along the rows; counts, not running sums; no activation.
         let (split, along_rows, counted, no_activation) = (3, 0, 1, 0);
         // SAFETY: see the module.
-        self.call(|core, h| unsafe {
+        self.needs(&["aclnnGroupedMatmulV5"]).call(|core, h| unsafe {
             let (x, w, counts, y) = (h.list(&[*x])?, h.list(&[*w])?, h.t(counts)?, h.list(&[*y])?);
             core.aclnnGroupedMatmulV5(
                 x,
@@ -296,7 +311,8 @@ impl Calls<'_> {
     pub(crate) fn rms(&mut self, x: &Tensor, gamma: &Tensor, epsilon: f32, y: &Tensor, roots: &Tensor) -> Result<()> {
         let epsilon = f64::from(epsilon);
         // SAFETY: see the module.
-        self.call(|core, h| unsafe { core.aclnnRmsNorm(h.t(x)?, h.t(gamma)?, epsilon, h.t(y)?, h.t(roots)?) })
+        self.needs(&["aclnnRmsNorm"])
+            .call(|core, h| unsafe { core.aclnnRmsNorm(h.t(x)?, h.t(gamma)?, epsilon, h.t(y)?, h.t(roots)?) })
     }
 
     /// The tensor itself if it has this type, else a copy of that type.

@@ -5,7 +5,7 @@
 
 use super::load::{OpenLibrary, Slot};
 use super::{c_type::*, constants::*, executor::*, types::*};
-use omnihal::Result;
+use omnihal::{Error, Result};
 use std::ffi::{CStr, c_void};
 use std::path::Path;
 use std::sync::Arc;
@@ -94,6 +94,18 @@ macro_rules! operators {
                 })
             }
             )*
+
+            /// Fails if an operator of the profile lacks a phase here, or none has the name.
+            pub fn has(&self, name: &str) -> Result<()> {
+                // SAFETY: the types are those of the row.
+                match name {
+                    $(stringify!($name) => unsafe {
+                        self.$sizes.get(&self.library, symbol!($sizes))?;
+                        self.$name.get(&self.library, symbol!($name)).map(drop)
+                    },)*
+                    other => Err(Error::unsupported(format!("operator {other} was asked for, which the table has not"))),
+                }
+            }
 
             /// Looks every operator up and says where each was found. One that lacks a phase counts as missing.
             pub fn resolve(&self) -> Vec<(&'static str, Result<&Path>)> {
