@@ -16,6 +16,7 @@ mod selfcheck;
 mod staging;
 mod stream;
 
+pub mod doctor;
 pub mod errors;
 pub mod sys;
 pub mod toolkit;
