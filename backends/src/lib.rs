@@ -5,6 +5,10 @@ use omnihal_null::NullBackend;
 use omnihal_reference::ReferenceBackend;
 use omnihal_runtime::registry::Registry;
 
+/// What the Ascend backend finds of its installation.
+#[cfg(feature = "ascend")]
+pub use omnihal_ascend::doctor as ascend;
+
 /// Backends that are in a build only with the feature of the same name.
 pub const OPTIONAL: [&str; 3] = ["cuda", "ascend", "cambricon"];
 

@@ -18,6 +18,7 @@ mod staging;
 mod stream;
 
 pub mod collective;
+pub mod doctor;
 pub mod errors;
 pub mod sys;
 pub mod toolkit;

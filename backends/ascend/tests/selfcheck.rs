@@ -6,6 +6,7 @@ mod stand_in;
 use omnihal::op::PageSpace;
 use omnihal::op::attention::{Entries, Query, Sparse};
 use omnihal::op::hyper::{Post, Pre};
+use omnihal::op::indexer::Select;
 use omnihal::op::moe::{Route, Routing, Swiglu};
 use omnihal::{DType, Device, Op, RowFormat, Support};
 use stand_in::StandIn;
@@ -65,10 +66,18 @@ fn sparse(entries: Entries, ratio: usize, page: usize) -> Op {
     .into()
 }
 
+fn select() -> Op {
+    let pages = PageSpace { pages: 8, table: 4, entries: 64 };
+    let format = RowFormat::Plain(DType::BF16);
+    let (rows, seqs, heads, width, rotary, keep, ratio) = (2, 1, 32, 128, 64, 64, 4);
+    let (act, with_scores) = (DType::BF16, false);
+    Select { rows, seqs, heads, width, rotary, keep, ratio, pages, format, act, with_scores }.into()
+}
+
 #[test]
 fn a_fused_operator_runs_after_it_agreed_with_its_composition_and_each_mistake_is_told() {
     let cann = StandIn::stage_fused("Ascend950PR_9599", true);
-    for op in [pre(), post(), route(Routing::Scored), route(Routing::Hash(9)), swiglu(), query()] {
+    for op in [pre(), post(), route(Routing::Scored), route(Routing::Hash(9)), swiglu(), query(), select()] {
         let device = cann.open();
         assert_eq!(device.supports(&op), Support::Native, "{op:?}");
     }
@@ -116,6 +125,13 @@ fn a_fused_operator_runs_after_it_agreed_with_its_composition_and_each_mistake_i
         cann.wrong(mistake);
         let why = refusal(&*cann.open(), &query());
         assert_eq!(why.matches("failed its self-check").count(), 2, "{mistake}: {why}");
+    }
+    for mistake in
+        ["LightningIndexerV2:without-relu", "LightningIndexerV2:weights-ignored", "LightningIndexerV2:unmasked"]
+    {
+        cann.wrong(mistake);
+        let why = refusal(&*cann.open(), &select());
+        assert!(why.contains("aclnnLightningIndexerV2 of CANN 9.1: failed its self-check"), "{mistake}: {why}");
     }
     cann.wrong("");
     let forms = [sparse(Entries::None, 4, 64), sparse(Entries::Listed(512), 4, 64), sparse(Entries::All, 128, 16)];

@@ -3,6 +3,7 @@
 use omnihal::op::PageSpace;
 use omnihal::op::attention::{Entries, Query, Sparse};
 use omnihal::op::hyper::{Post, Pre};
+use omnihal::op::indexer::Select;
 use omnihal::op::moe::{Route, Routing, Swiglu};
 use omnihal::{Column, DType, Op, OpKind, RowFormat, SpaceShape, StepShape};
 
@@ -109,7 +110,8 @@ impl Case {
                     _ => Fill::Drawn(1.0),
                 })
             }
-            Op::AttentionSparse(d) => return Some(sparse(d)),
+            Op::AttentionSparse(d) => sparse(d),
+            Op::IndexerSelect(d) => select(d),
             _ => return None,
         })
     }
@@ -118,6 +120,22 @@ impl Case {
     pub(super) fn fill(&self, argument: &str) -> Fill {
         (self.fill)(argument)
     }
+}
+
+/// Rows that see more entries than are kept, and one that sees none.
+fn select(d: Select) -> Case {
+    let (rows, table, ratio) = (ROWS, 2, d.ratio);
+    let pages = PageSpace { pages: 2 + table, table, ..d.pages };
+    let small = Select { rows, seqs: 2, keep: 24, pages, ..d };
+    let space = SpaceShape { ratio, overlap: true, closings: 2, table, page_entries: pages.entries, ring: 2 * ratio };
+    let step = StepShape { rows, seqs: 2, wanted: 1, tile: 1, window: 4, ring: 8, drafts: 0, spaces: vec![space] };
+    let fill = |name: &str| match name {
+        "toks" => Fill::Column(Column::Toks),
+        "pt" => Fill::Pages,
+        _ => Fill::Drawn(1.0),
+    };
+    let sequences = vec![(pages.capacity() * ratio - 8, FAR), (2, REAL - FAR)];
+    Case { op: small.into(), step, sequences, products: d.width * d.heads, rounds_inside: false, fill }
 }
 
 /// Rows behind several entries and behind none.
@@ -174,6 +192,12 @@ pub(super) fn usual(kind: OpKind) -> Vec<Op> {
         }
         OpKind::AttentionQuery => {
             vec![Query { rows, heads: 64, head: 512, rotary: 64, positions: 1 << 16, eps, act }.into()]
+        }
+        OpKind::IndexerSelect => {
+            let pages = PageSpace { pages: 64, table: 32, entries: 64 };
+            let format = RowFormat::Plain(DType::BF16);
+            let (seqs, heads, width, rotary, keep, ratio, with_scores) = (1, 64, 128, 64, 512, 4, false);
+            vec![Select { rows, seqs, heads, width, rotary, keep, ratio, pages, format, act, with_scores }.into()]
         }
         OpKind::AttentionSparse => {
             let attention = |entries, ratio, page_entries| Sparse {

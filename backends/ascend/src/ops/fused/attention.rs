@@ -21,13 +21,16 @@ const HEAD: usize = 512;
 const WINDOW: usize = 128;
 /// What windows may be gathered into.
 const MOST_GATHERED: usize = 64 << 20;
+/// Positions of a window before its last, and after it.
+const LEFT: i64 = WINDOW as i64 - 1;
+const RIGHT: i64 = 0;
 /// Integers of the vendor's own metadata.
-const METADATA: usize = 1024;
+pub(super) const METADATA: usize = 1024;
 /// A band of the window, and causal (the vendor's numbers of masks).
 const BAND: i64 = 4;
-const CAUSAL: i64 = 3;
-const LAYOUT_Q: &std::ffi::CStr = c"BSND";
-const LAYOUT_KV: &std::ffi::CStr = c"PA_BBND";
+pub(super) const CAUSAL: i64 = 3;
+pub(super) const LAYOUT_Q: &std::ffi::CStr = c"BSND";
+pub(super) const LAYOUT_KV: &std::ffi::CStr = c"PA_BBND";
 
 pub(super) fn sparse_fits(op: &Op, soc: Soc) -> Fits {
     let Op::AttentionSparse(d) = op else { return Err("another operator".to_owned()) };
@@ -76,11 +79,6 @@ pub(super) fn column_dims(op: &Op, column: Column) -> Vec<usize> {
         Column::WinSrc => vec![d.rows, d.window],
         _ => vec![d.rows],
     }
-}
-
-/// Positions of the rows, as f32; below 0 for padding.
-fn positions(c: &mut Calls<'_>, toks: &Tensor) -> Result<Tensor> {
-    c.dense(&toks.slice(1, 0, 1), F32)
 }
 
 /// Cosines and sines of each row, every one twice, as `[rows, 1, 1, rotary]`.
@@ -173,30 +171,51 @@ fn window(c: &mut Calls<'_>, d: &Sparse, args: &SparseArgs<'_>, columns: &[Tenso
     Ok(Window { blocks: blocks.reshape(&[d.rows, WINDOW, 1, HEAD]), table: table.reshape(&[d.rows, 1]), used })
 }
 
-/// The compressed entries: the pool as it is, each row's page table, how many entries it sees, positions behind the last of them, and those chosen.
+/// Rows in pages: the pool as it is, each row's page table, how many entries it sees, and positions behind the last of them.
+pub(super) struct Paged {
+    pub(super) pool: Tensor,
+    pub(super) table: Tensor,
+    pub(super) used: Tensor,
+    pub(super) rest: Tensor,
+}
+
+/// What each row sees of a pool of `[pages, entries, width]`. `sizes`: rows, sequences, positions in an entry.
+pub(super) fn rows_of_pages(
+    c: &mut Calls<'_>,
+    pool: &Tensor,
+    pages: &Tensor,
+    toks: &Tensor,
+    [rows, sequences, ratio]: [usize; 3],
+) -> Result<Paged> {
+    let (&[all, entries, width], &[_, columns]) = (pool.dims(), pages.dims()) else {
+        return Err(Error::argument("`pool` has not 3 axes, or `pt` not 2: give them as the operator declares them"));
+    };
+    if !pool.is_contiguous() {
+        return Err(Error::argument("`pool` has gaps: give the pool as it was allocated"));
+    }
+    let (which, table) = (c.temp(I32, &[rows, 1])?, c.temp(I32, &[rows, columns])?);
+    c.within(&toks.slice(1, 2, 1), sequences, &which)?;
+    let pages = c.dense(pages, I32)?;
+    c.pick(&pages, 0, &which.reshape(&[rows]), &table)?;
+    let position = c.dense(&toks.slice(1, 0, 1), F32)?;
+    let seen = c.temp(F32, &[rows, 1])?;
+    c.adds(&position, 1.0, &seen)?;
+    let [used, rest] = divided(c, &seen, ratio)?;
+    let (used, rest) = (c.of_kind(&used, I32)?, c.of_kind(&rest, I32)?);
+    let pool = pool.reshape(&[all, entries, 1, width]);
+    Ok(Paged { pool, table, used: used.reshape(&[rows]), rest: rest.reshape(&[rows]) })
+}
+
+/// The compressed entries, and those chosen.
 struct Far {
-    pool: Tensor,
-    table: Tensor,
-    used: Tensor,
-    rest: Tensor,
+    paged: Paged,
     chosen: Option<Tensor>,
 }
 
 fn far(c: &mut Calls<'_>, d: &Sparse, args: &SparseArgs<'_>, toks: &Tensor) -> Result<Option<Far>> {
     let (Some(pool), Some(pages)) = (args.pool, args.pt) else { return Ok(None) };
     let (pool, pages) = (Tensor::of(pool)?, Tensor::of(pages)?);
-    if !pool.is_contiguous() {
-        return Err(Error::argument("`pool` has gaps: give the pool as it was allocated"));
-    }
-    let (which, table) = (c.temp(I32, &[d.rows, 1])?, c.temp(I32, &[d.rows, d.pages.table])?);
-    c.within(&toks.slice(1, 2, 1), d.seqs, &which)?;
-    let pages = c.dense(&pages, I32)?;
-    c.pick(&pages, 0, &which.reshape(&[d.rows]), &table)?;
-    let position = positions(c, toks)?;
-    let seen = c.temp(F32, &[d.rows, 1])?;
-    c.adds(&position, 1.0, &seen)?;
-    let [entries, rest] = divided(c, &seen, d.ratio)?;
-    let (used, rest) = (c.of_kind(&entries, I32)?, c.of_kind(&rest, I32)?);
+    let paged = rows_of_pages(c, &pool, &pages, toks, [d.rows, d.seqs, d.ratio])?;
     let chosen = match args.idx {
         Some(index) => {
             let index = Tensor::of(index)?;
@@ -205,8 +224,7 @@ fn far(c: &mut Calls<'_>, d: &Sparse, args: &SparseArgs<'_>, toks: &Tensor) -> R
         }
         None => None,
     };
-    let pool = pool.reshape(&[d.pages.pages, d.pages.entries, 1, HEAD]);
-    Ok(Some(Far { pool, table, used: used.reshape(&[d.rows]), rest: rest.reshape(&[d.rows]), chosen }))
+    Ok(Some(Far { paged, chosen }))
 }
 
 pub(super) fn sparse(c: &mut Calls<'_>, op: &Op, views: &[Option<View>]) -> Result<()> {
@@ -238,22 +256,36 @@ pub(super) fn sparse(c: &mut Calls<'_>, op: &Op, views: &[Option<View>]) -> Resu
     c.settle(&result, &wanted)
 }
 
-/// The vendor's two operators: who computes what, then the attention itself.
-fn attend(c: &mut Calls<'_>, d: &Sparse, window: &Window, far: Option<&Far>, others: [Tensor; 5]) -> Result<()> {
-    let [q, sink, result, metadata, sums] = others;
-    let (rows, heads) = (d.rows as i64, d.heads as i64);
-    let (left, right, window_rows) = (WINDOW as i64 - 1, 0, WINDOW as i64);
-    let ratio = if far.is_some() { d.ratio as i64 } else { 1 };
-    let capacity = far.map_or(0, |_| d.pages.capacity() as i64);
-    let keep = far.and_then(|far| far.chosen.as_ref()).map_or(0, |chosen| chosen.dims()[3] as i64);
-    let (layout_q, layout_kv) = (LAYOUT_Q.as_ptr().cast(), LAYOUT_KV.as_ptr().cast());
+/// Numbers that the vendor's two operators share.
+struct Numbers {
+    rows: i64,
+    heads: i64,
+    ratio: i64,
+    capacity: i64,
+    keep: i64,
+}
+
+impl Numbers {
+    fn new(d: &Sparse, far: Option<&Far>) -> Self {
+        Numbers {
+            rows: d.rows as i64,
+            heads: d.heads as i64,
+            ratio: if far.is_some() { d.ratio as i64 } else { 1 },
+            capacity: far.map_or(0, |_| d.pages.capacity() as i64),
+            keep: far.and_then(|far| far.chosen.as_ref()).map_or(0, |chosen| chosen.dims()[3] as i64),
+        }
+    }
+}
+
+/// Who computes what, which the vendor's attention reads.
+fn divide_work(c: &mut Calls<'_>, n: &Numbers, window: &Window, far: Option<&Far>, metadata: &Tensor) -> Result<()> {
     c.call_fused(|fused, h| {
         let used = h.t(&window.used)?;
         let (far_used, rest) = match far {
-            Some(far) => (h.t(&far.used)?, h.t(&far.rest)?),
+            Some(far) => (h.t(&far.paged.used)?, h.t(&far.paged.rest)?),
             None => (null(), null()),
         };
-        let metadata = h.t(&metadata)?;
+        let metadata = h.t(metadata)?;
         let (head, one) = (HEAD as i64, 1);
         // SAFETY: see `words`; the texts are constants.
         unsafe {
@@ -267,35 +299,43 @@ fn attend(c: &mut Calls<'_>, d: &Sparse, window: &Window, far: Option<&Far>, oth
                 rest,
                 null(),
                 null(),
-                heads,
+                n.heads,
                 one,
                 head,
-                rows,
+                n.rows,
                 one,
-                window_rows,
-                capacity,
+                WINDOW as i64,
+                n.capacity,
                 0,
-                keep,
-                ratio,
+                n.keep,
+                n.ratio,
                 BAND,
                 CAUSAL,
-                left,
-                right,
-                layout_q,
-                layout_kv,
+                LEFT,
+                RIGHT,
+                LAYOUT_Q.as_ptr().cast(),
+                LAYOUT_KV.as_ptr().cast(),
                 true,
                 far.is_some(),
                 metadata,
             )
         }
-    })?;
+    })
+}
+
+/// The attention itself.
+fn attend(c: &mut Calls<'_>, d: &Sparse, window: &Window, far: Option<&Far>, others: [Tensor; 5]) -> Result<()> {
+    let [q, sink, result, metadata, sums] = others;
+    let n = Numbers::new(d, far);
+    divide_work(c, &n, window, far, &metadata)?;
     let dims = [d.rows, 1, d.heads, HEAD];
     let (q, result) = (q.reshape(&dims), result.reshape(&dims));
     c.call_fused(|fused, h| {
         let mut optional = |tensor: Option<&Tensor>| -> Result<T> { tensor.map_or(Ok(null()), |tensor| h.t(tensor)) };
-        let (pool, chosen) = (optional(far.map(|far| &far.pool))?, optional(far.and_then(|far| far.chosen.as_ref()))?);
-        let far_table = optional(far.map(|far| &far.table))?;
-        let (far_used, rest) = (optional(far.map(|far| &far.used))?, optional(far.map(|far| &far.rest))?);
+        let (pool, chosen) =
+            (optional(far.map(|far| &far.paged.pool))?, optional(far.and_then(|far| far.chosen.as_ref()))?);
+        let far_table = optional(far.map(|far| &far.paged.table))?;
+        let (far_used, rest) = (optional(far.map(|far| &far.paged.used))?, optional(far.map(|far| &far.paged.rest))?);
         let (q, keys, table, used) = (h.t(&q)?, h.t(&window.blocks)?, h.t(&window.table)?, h.t(&window.used)?);
         let (sink, metadata, result, sums) = (h.t(&sink)?, h.t(&metadata)?, h.t(&result)?, h.t(&sums)?);
         let (scale, listed_by_index, give_sums) = (f64::from(d.scale), 1, false);
@@ -321,13 +361,13 @@ fn attend(c: &mut Calls<'_>, d: &Sparse, window: &Window, far: Option<&Far>, oth
                 sink,
                 metadata,
                 scale,
-                ratio,
+                n.ratio,
                 BAND,
                 CAUSAL,
-                left,
-                right,
-                layout_q,
-                layout_kv,
+                LEFT,
+                RIGHT,
+                LAYOUT_Q.as_ptr().cast(),
+                LAYOUT_KV.as_ptr().cast(),
                 listed_by_index,
                 give_sums,
                 result,

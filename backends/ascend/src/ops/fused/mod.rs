@@ -3,6 +3,7 @@
 
 mod attention;
 mod hyper;
+mod indexer;
 mod moe;
 
 use super::calls::Calls;
@@ -41,6 +42,7 @@ const fn fused(
     Fused { kind, profile, symbols, columns: &[], fits, build }
 }
 
+const INDEXER: &[&str] = &["aclnnLightningIndexerV2", "aclnnLightningIndexerV2Metadata"];
 const ROTATION: &[&str] = &["aclnnInplacePartialRotaryMul"];
 const ATTENTION: &[&str] = &["aclnnSparseFlashMla", "aclnnSparseFlashMlaMetadata", "aclnnInplacePartialRotaryMul"];
 
@@ -53,6 +55,8 @@ pub(crate) static ALL: &[Fused] = &[
     fused(OpKind::MoeRoute, Profile::Fused91, &["aclnnMoeGatingTopKV2"], moe::gating_fits, moe::gating),
     fused(OpKind::MoeRoute, Profile::Vllm023, &["aclnnMoeGatingTopKHash"], moe::hash_fits, moe::gating_hash),
     fused(OpKind::MoeSwiglu, Profile::Fused91, &["aclnnClippedSwiglu"], moe::swiglu_fits, moe::swiglu),
+    fused(OpKind::IndexerSelect, Profile::Fused91, INDEXER, indexer::older_fits, indexer::older),
+    fused(OpKind::IndexerSelect, Profile::Fused91, INDEXER, indexer::newer_fits, indexer::newer),
     fused(OpKind::AttentionQuery, Profile::Fused91, ROTATION, attention::query_fits, attention::query),
     fused(OpKind::AttentionQuery, Profile::Vllm023, ROTATION, attention::query_fits, attention::query_vllm),
     Fused {
@@ -62,10 +66,17 @@ pub(crate) static ALL: &[Fused] = &[
 ];
 
 /// Operators of the catalogue that no vendor's operator can serve, and why.
-const NEVER: &[(OpKind, &str)] = &[(
-    OpKind::CompressUpdate,
-    "the vendor's Compressor (17 parameters in CANN 9.1, 22 in vllm-ascend) projects its input itself, this operator takes projected rows",
-)];
+const NEVER: &[(OpKind, &str)] = &[
+    (
+        OpKind::CompressUpdate,
+        "the vendor's Compressor (17 parameters in CANN 9.1, 22 in vllm-ascend) projects its input itself, this operator takes projected rows",
+    ),
+    (
+        OpKind::MoeExperts,
+        "the vendor has no operator for the whole; its products are GroupedMatmulV5 and its gate is ClippedSwiglu, where that passes, in the composition too",
+    ),
+    (OpKind::IndexerQuery, "the vendor's RotateQuant rounds to other numbers than this operator"),
+];
 
 impl Fused {
     /// The name to tell.

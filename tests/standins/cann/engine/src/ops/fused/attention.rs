@@ -9,7 +9,7 @@ use crate::ops::reader::{BF16, F16, F32, I32, Reader};
 use crate::ops::{Action, Held};
 use crate::soc::{Soc, soc};
 
-const METADATA: usize = 1024;
+pub(super) const METADATA: usize = 1024;
 
 /// Numbers that the two operators must agree on.
 #[derive(Clone)]
@@ -22,9 +22,15 @@ struct Shape {
     far: bool,
 }
 
-/// What the metadata says: the shape and the lengths at the time that it was made.
-fn digest(shape: &Shape, lengths: &[Option<&Held>; 3]) -> Vec<i64> {
-    let mut all = vec![shape.heads, shape.batch, shape.queries, shape.keep, shape.ratio, shape.far as i64];
+impl Shape {
+    fn numbers(&self) -> [i64; 6] {
+        [self.heads, self.batch, self.queries, self.keep, self.ratio, self.far as i64]
+    }
+}
+
+/// What metadata say: numbers, and the lengths at the time that they were made.
+pub(super) fn digest(numbers: &[i64], lengths: &[Option<&Held>]) -> Vec<i64> {
+    let mut all = numbers.to_vec();
     for held in lengths.iter().flatten() {
         all.push(-7);
         all.extend(held.ints());
@@ -66,7 +72,7 @@ fn modes(r: &mut Reader<'_>, far: bool, ratio: i64, keep: i64) -> Answer {
     r.want((1..=128).contains(&ratio), format!("a ratio of {ratio}"))
 }
 
-fn lengths(r: &Reader<'_>, held: Option<&Held>, batch: i64, wanted: bool, what: &str) -> Answer {
+pub(super) fn lengths(r: &Reader<'_>, held: Option<&Held>, batch: i64, wanted: bool, what: &str) -> Answer {
     r.want(held.is_some() == wanted, format!("{what}: wanted {wanted}"))?;
     r.want(
         held.is_none_or(|h| h.kind() == I32 && h.dims() == [batch as usize]),
@@ -93,39 +99,40 @@ pub(super) fn metadata(r: &mut Reader<'_>) -> Answer<Action> {
     r.want(y.kind() == I32 && y.dims() == [METADATA], "the metadata are 1024 integers")?;
     let shape = Shape { heads, batch, queries, keep, ratio, far };
     Ok(Box::new(move || {
-        y.put_ints(&digest(&shape, &[near.as_ref(), far_used.as_ref(), rest.as_ref()]));
+        y.put_ints(&digest(&shape.numbers(), &[near.as_ref(), far_used.as_ref(), rest.as_ref()]));
         Ok(())
     }))
 }
 
 /// Keys in pages.
-struct Pages {
-    keys: Held,
-    table: Held,
-    used: Held,
+pub(super) struct Pages {
+    pub(super) keys: Held,
+    pub(super) table: Held,
+    pub(super) used: Held,
 }
 
 impl Pages {
-    fn check(&self, r: &Reader<'_>, q: &Held, batch: usize) -> Answer {
+    pub(super) fn check(&self, r: &Reader<'_>, q: &Held, batch: usize, width: usize) -> Answer {
         let &[_, block, one, head] = self.keys.dims() else { return r.bad("keys are not [pages, rows, 1, width]") };
         r.same_kinds(&[q, &self.keys])?;
-        r.want(one == 1 && head == 512 && block % 16 == 0 && block <= 1024, "pages of another shape")?;
+        r.want(one == 1 && head == width && block % 16 == 0 && block <= 1024, "pages of another shape")?;
         let table = self.table.dims();
         r.want(self.table.kind() == I32 && table.len() == 2 && table[0] == batch, "a table of another shape or type")
     }
 }
 
 /// The keys of one sequence: rows of pages.
-struct Rows<'a> {
-    values: &'a [f32],
-    table: &'a [i64],
-    block: usize,
+pub(super) struct Rows<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) width: usize,
+    pub(super) table: &'a [i64],
+    pub(super) block: usize,
 }
 
 impl<'a> Rows<'a> {
-    fn row(&self, at: usize) -> Option<&'a [f32]> {
+    pub(super) fn row(&self, at: usize) -> Option<&'a [f32]> {
         let page = usize::try_from(*self.table.get(at / self.block)?).ok()?;
-        self.values.chunks(512).nth(page * self.block + at % self.block)
+        self.values.chunks(self.width).nth(page * self.block + at % self.block)
     }
 }
 
@@ -160,7 +167,7 @@ impl Attention {
     fn run(&self) -> Answer {
         let far_lengths = self.far.as_ref().map(|(pages, ..)| &pages.used);
         let rest = self.far.as_ref().map(|(_, rest, _)| rest);
-        if self.metadata.ints() != digest(&self.shape, &[Some(&self.near.used), far_lengths, rest]) {
+        if self.metadata.ints() != digest(&self.shape.numbers(), &[Some(&self.near.used), far_lengths, rest]) {
             return broken("metadata", code::AICORE, "SparseFlashMla: the metadata were made for other numbers");
         }
         let (batch, queries, heads) =
@@ -186,6 +193,7 @@ impl Attention {
             let columns = width(&near_table);
             let near = Rows {
                 values: &near_values,
+                width: 512,
                 table: &near_table[b * columns..][..columns],
                 block: self.near.keys.dims()[1],
             };
@@ -194,7 +202,12 @@ impl Attention {
                 let mut keys: Vec<Option<&[f32]>> = (end.saturating_sub(left)..end).map(|at| near.row(at)).collect();
                 if let Some((pages, values, table, used, rest, chosen)) = &far {
                     let columns = width(table);
-                    let rows = Rows { values, table: &table[b * columns..][..columns], block: pages.keys.dims()[1] };
+                    let rows = Rows {
+                        width: 512,
+                        values,
+                        table: &table[b * columns..][..columns],
+                        block: pages.keys.dims()[1],
+                    };
                     let positions = used[b] * self.shape.ratio + rest[b] - queries as i64 + i as i64 + 1;
                     let visible = if unmasked { used[b] + 1 } else { (positions / self.shape.ratio).min(used[b]) };
                     match chosen {
@@ -257,11 +270,11 @@ pub(super) fn sparse(r: &mut Reader<'_>) -> Answer<Action> {
         "the chosen entries have another shape",
     )?;
     let near = Pages { keys: near, table: near_table, used: near_used };
-    near.check(r, &q, batch)?;
+    near.check(r, &q, batch, 512)?;
     let far = match (far, far_table, far_used, rest) {
         (Some(keys), Some(table), Some(used), Some(rest)) => {
             let pages = Pages { keys, table, used };
-            pages.check(r, &q, batch)?;
+            pages.check(r, &q, batch, 512)?;
             Some((pages, rest, chosen))
         }
         (None, None, ..) => None,

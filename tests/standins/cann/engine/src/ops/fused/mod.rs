@@ -2,6 +2,7 @@
 
 mod attention;
 mod hyper;
+mod indexer;
 mod rotary;
 mod router;
 mod swiglu;
@@ -23,6 +24,8 @@ pub(crate) fn prepare(name: &str, r: &mut Reader<'_>) -> Option<Answer<Action>> 
         "ClippedSwiglu" => swiglu::clipped(r),
         "SparseFlashMla" => attention::sparse(r),
         "SparseFlashMlaMetadata" => attention::metadata(r),
+        "LightningIndexerV2" => indexer::select(r),
+        "LightningIndexerV2Metadata" => indexer::metadata(r),
         "InplacePartialRotaryMul" => rotary::partial(r),
         _ => return None,
     })
