@@ -97,12 +97,13 @@ macro_rules! operators {
 
             /// Fails if an operator of the profile lacks a phase here, or none has the name.
             pub fn has(&self, name: &str) -> Result<()> {
-                // SAFETY: the types are those of the row.
                 match name {
-                    $(stringify!($name) => unsafe {
-                        self.$sizes.get(&self.library, symbol!($sizes))?;
-                        self.$name.get(&self.library, symbol!($name)).map(drop)
-                    },)*
+                    $(stringify!($name) => {
+                        // SAFETY: the type is that of the row.
+                        unsafe { self.$sizes.get(&self.library, symbol!($sizes)) }?;
+                        // SAFETY: as above.
+                        unsafe { self.$name.get(&self.library, symbol!($name)) }.map(drop)
+                    })*
                     other => Err(Error::unsupported(format!("operator {other} was asked for, which the table has not"))),
                 }
             }
