@@ -126,15 +126,9 @@ fn enqueue(device: &Arc<dyn Device>, stream: &dyn Stream, case: &Case, keep: &mu
 }
 
 /// One step of the operator, waited for.
-fn step(
-    device: &Arc<dyn Device>,
-    stream: &dyn Stream,
-    recipe: &Recipe,
-    case: &Case,
-    keep: &mut Vec<Buffer>,
-) -> Result<()> {
+fn step(device: &Arc<dyn Device>, stream: &dyn Stream, recipe: &Recipe, case: &Case, keep: &[Buffer]) -> Result<()> {
     let spec =
-        ProgramSpec { recipe, step: case.step.clone(), limit: TierLimit::All, fallback: None, keep: keep.clone() };
+        ProgramSpec { recipe, step: case.step.clone(), limit: TierLimit::All, fallback: None, keep: keep.to_vec() };
     let mut program = Program::build(device, stream, spec)?;
     let arena = device.alloc(program.arena_bytes().max(1), MemoryKind::Device)?;
     program.bind(&arena)?;
