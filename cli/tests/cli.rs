@@ -114,6 +114,39 @@ fn the_doctor_finds_the_cpu_healthy_and_the_null_backend_wrong() {
     assert_eq!(report["pass"], false);
 }
 
+/// Without CANN, which no machine of these tests has: the report says what is missing, and is written all the same.
+#[cfg(feature = "ascend")]
+#[test]
+fn the_doctor_of_an_absent_installation_says_what_is_missing_and_writes_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let nowhere = folder.path().join("nowhere");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_omnihal"));
+    command.args(["doctor", "--backend", "ascend", "--json", "--out"]).arg(&file);
+    command.env("OMNIHAL_ASCEND_TOOLKIT", &nowhere).env_remove("ASCEND_OPP_PATH");
+    let output = command.output().unwrap();
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    let printed: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(printed, written);
+    assert_eq!(written["pass"], false);
+    let installation = &written["installation"];
+    assert_eq!(installation["device"], false);
+    let searched = installation["searched"].as_array().unwrap();
+    assert!(searched.iter().any(|place| place.as_str().unwrap().contains(nowhere.to_str().unwrap())), "{searched:?}");
+    let costs: Vec<_> =
+        installation["missing"].as_array().unwrap().iter().map(|m| m["cost"].as_str().unwrap()).collect();
+    assert!(costs.iter().any(|cost| cost.contains("install CANN")), "{costs:?}");
+    let assumptions = installation["assumptions"].as_array().unwrap();
+    assert!(assumptions.len() > 15 && assumptions.iter().all(|one| one["state"] == "open"), "{assumptions:?}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_input_error() {
+    let refused = refusal(2, &["doctor", "--out", "/nowhere/report.json"]);
+    assert!(refused.contains("--out /nowhere/report.json"), "{refused}");
+}
+
 #[test]
 fn the_demo_says_its_sentence() {
     let output = omnihal(&["generate"]);

@@ -1,5 +1,6 @@
 //! `omnihal doctor`.
 
+mod ascend;
 mod selfcheck;
 
 use super::devices;
@@ -9,6 +10,7 @@ use crate::{LOG, VERSION, host, output};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 /// Look at this machine and build, and check that the demo model gives its known tokens
 ///
@@ -19,6 +21,7 @@ Examples:
   omnihal doctor
   omnihal doctor --backend reference
   omnihal doctor --json
+  omnihal doctor --backend ascend --out report.json
 
 Exit code 1 if the demo gives other tokens than it should, 3 if the backend has no device.")]
 pub struct Doctor {
@@ -27,6 +30,9 @@ pub struct Doctor {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Write everything that was found to this file, to send it: one JSON object
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 /// How bad a finding is.
@@ -68,11 +74,22 @@ struct Report {
     version: &'static str,
     backend: String,
     findings: Vec<Finding>,
+    /// What the backend says of its installation, if it looks at one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installation: Option<ascend::Installation>,
 }
 
 impl Doctor {
     pub fn run(self) -> Result<Outcome, Failure> {
-        let device = self.backend.open()?;
+        let installation = ascend::look(&self.backend.backend);
+        let device = match self.backend.open() {
+            Err(failure) if installation.is_some() => {
+                // Without a device there is still what is missing.
+                self.tell(Report::new(&self.backend, Vec::new(), installation))?;
+                return Err(failure);
+            }
+            opened => opened?,
+        };
         let mut findings = vec![build()];
         findings.extend(environment());
         findings.push(threads());
@@ -81,17 +98,32 @@ impl Doctor {
         findings.push(memory());
         findings.extend(backends());
         findings.extend(selfcheck::run(&self.backend)?);
-        let pass = findings.iter().all(|f| f.level != Level::Fail);
-        let report = Report { pass, version: VERSION, backend: self.backend.backend, findings };
+        self.tell(Report::new(&self.backend, findings, installation))
+    }
+
+    /// Prints the report, and writes it if asked to.
+    fn tell(&self, report: Report) -> Result<Outcome, Failure> {
+        if let Some(file) = &self.out {
+            let text =
+                serde_json::to_string_pretty(&report).map_err(|e| Failure::input(format!("cannot write JSON: {e}")))?;
+            std::fs::write(file, text + "\n").map_err(|e| Failure::input(format!("--out {}: {e}", file.display())))?;
+        }
         match self.json {
             true => output::json(&report)?,
             false => output::text(report.table())?,
         }
-        Ok(Outcome::of(pass))
+        Ok(Outcome::of(report.pass))
     }
 }
 
 impl Report {
+    fn new(backend: &BackendArgs, mut findings: Vec<Finding>, installation: Option<ascend::Installation>) -> Self {
+        findings.extend(installation.iter().flat_map(ascend::Installation::findings));
+        let no_device = installation.as_ref().is_some_and(|found| !found.device());
+        let pass = !no_device && findings.iter().all(|f| f.level != Level::Fail);
+        Report { pass, version: VERSION, backend: backend.backend.clone(), findings, installation }
+    }
+
     fn table(&self) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
@@ -124,7 +156,8 @@ fn build() -> Finding {
 }
 
 /// Variables of this program's name.
-const KNOWN: [&str; 2] = [LOG, host::THREADS];
+const KNOWN: [&str; 5] =
+    [LOG, host::THREADS, "OMNIHAL_ASCEND_TOOLKIT", "OMNIHAL_ASCEND_FUSED", "OMNIHAL_ASCEND_CUSTOM_SHA256"];
 
 fn environment() -> Vec<Finding> {
     let ours = std::env::vars().filter(|(name, _)| name.starts_with("OMNIHAL_"));
