@@ -175,12 +175,14 @@ impl Program {
         let Some(arena) = &self.arena else {
             return Err(Error::argument("the program has no arena yet: bind one before running"));
         };
-        match &self.graph {
+        let enqueued = match &self.graph {
             // SAFETY: everything that the graph names is owned or kept by the program until `done` has passed.
-            Some(graph) => unsafe { stream.launch(&**graph)? },
-            None => self.enqueue(stream, arena.mem(), rows_hint)?,
-        }
-        stream.record(&*self.done)
+            Some(graph) => unsafe { stream.launch(&**graph) },
+            None => self.enqueue(stream, arena.mem(), rows_hint),
+        };
+        // Also after a refused call: those before it are on the stream.
+        let recorded = stream.record(&*self.done);
+        enqueued.and(recorded)
     }
 
     fn enqueue(&self, stream: &dyn Stream, arena: Mem, rows_hint: usize) -> Result<()> {
