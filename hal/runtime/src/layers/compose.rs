@@ -133,7 +133,7 @@ impl Composed {
         uploaded.and(stream.sync(UPLOAD_TIMEOUT))?;
         let layout = StepLayout::new(step.clone(), columns.iter().copied())?;
         let staging = staging(device, op, &flat)?;
-        Ok(Composed(Arc::new(Parts { op: op.clone(), flat, columns, layout, consts, align, staging, _memory: memory })))
+        Ok(Composed(Arc::new(Parts { op: *op, flat, columns, layout, consts, align, staging, _memory: memory })))
     }
 
     /// The calls with their places in the workspace.

@@ -21,10 +21,10 @@ mod acl;
 mod base;
 #[path = "../../../../../backends/ascend/src/sys/table/core.rs"]
 mod core;
-#[path = "../../../../../backends/ascend/src/sys/table/hccl.rs"]
-mod hccl;
 #[path = "../../../../../backends/ascend/src/sys/table/fused.rs"]
 mod fused;
+#[path = "../../../../../backends/ascend/src/sys/table/hccl.rs"]
+mod hccl;
 #[path = "../../../../../backends/ascend/src/sys/table/helpers.rs"]
 mod helpers;
 #[path = "../../../../../backends/ascend/src/sys/table/vllm.rs"]
