@@ -298,7 +298,7 @@ mod tests {
     fn without_the_library_the_answer_lists_what_was_searched() {
         if let Err(error) = cublaslt() {
             assert_eq!(error.kind(), ErrorKind::NotFound);
-            for word in [VARIABLE, "libcublasLt.so.13", "LD_LIBRARY_PATH", "/usr/local/cuda/lib64"] {
+            for word in [VARIABLE, "libcublasLt.so.13", "searched", "/usr/lib/libcublasLt.so.13"] {
                 assert!(error.to_string().contains(word), "{error}");
             }
         }
