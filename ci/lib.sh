@@ -4,6 +4,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TERM_COLOR=never
 exec </dev/null
 
+# The program as the scripts build it in release mode: with every backend that is not a sketch, so that it is built once.
+program=(--package omnihal-cli --features cuda,ascend)
+
 # step WORDS... -- COMMAND...: runs a command under a title, says how long it took, and names it if it fails.
 step() {
     local title=() started=$SECONDS

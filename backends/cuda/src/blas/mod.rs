@@ -293,14 +293,18 @@ fn check(library: &CublasLt, code: Code, call: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::{self, DEFAULTS, VARIABLES};
+    use omnihal_runtime::search::LibrarySearch;
 
     #[test]
     fn without_the_library_the_answer_lists_what_was_searched() {
-        if let Err(error) = cublaslt() {
-            assert_eq!(error.kind(), ErrorKind::NotFound);
-            for word in [VARIABLE, "libcublasLt.so.13", "searched", "/usr/lib/libcublasLt.so.13"] {
-                assert!(error.to_string().contains(word), "{error}");
-            }
+        let absent = LibrarySearch { library: "libcublasLt.so.absent", variables: VARIABLES, defaults: DEFAULTS };
+        let Err(error) = sys::open_library(&absent, "cuBLASLt was asked for") else {
+            panic!("nobody has that library")
+        };
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        for word in ["cuBLASLt was asked for", "searched $CUDA_PATH", "/usr/lib/libcublasLt.so.absent"] {
+            assert!(error.to_string().contains(word), "{error}");
         }
     }
 }

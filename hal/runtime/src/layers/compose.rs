@@ -71,19 +71,18 @@ impl Hook for Compose {
 
     fn around(&self, at: At<'_, Self>, call: &Call<'_, Self>, go: impl FnOnce() -> Result<()>) -> Result<()> {
         let Call::Run { plan, args } = call else { return go() };
-        let plan: &dyn Any = &*plan.inner;
-        if let Some(bound) = plan.downcast_ref::<Bound>() {
-            return bound.enqueue(at.inner, args);
-        }
-        match plan.downcast_ref::<Composed>() {
-            Some(composed) => composed.bound(args, false)?.enqueue(at.inner, args),
+        match (&*plan.inner as &dyn Any).downcast_ref::<Composed>() {
+            Some(composed) => composed.enqueue(at.inner, args),
             None => go(),
         }
     }
 }
 
-/// A lowered decomposition, not yet at any address.
-struct Composed(Arc<Parts>);
+/// A lowered decomposition, and once it is bound its calls at their addresses.
+struct Composed {
+    parts: Arc<Parts>,
+    launches: Option<Vec<Launch>>,
+}
 
 struct Parts {
     op: Op,
@@ -133,30 +132,31 @@ impl Composed {
         uploaded.and(stream.sync(UPLOAD_TIMEOUT))?;
         let layout = StepLayout::new(step.clone(), columns.iter().copied())?;
         let staging = staging(device, op, &flat)?;
-        Ok(Composed(Arc::new(Parts { op: *op, flat, columns, layout, consts, align, staging, _memory: memory })))
+        let parts = Parts { op: *op, flat, columns, layout, consts, align, staging, _memory: memory };
+        Ok(Composed { parts: Arc::new(parts), launches: None })
     }
 
     /// The calls with their places in the workspace.
     fn binding<'a>(&'a self, flat: &'a Flat, args: &'a [Option<View>]) -> Result<Binding<'a>> {
-        let (layout, consts) = (&self.0.layout, self.0.consts.clone());
+        let (layout, consts) = (&self.parts.layout, self.parts.consts.clone());
         let arena = ArenaPlan::unplaced(flat.temps.len());
         let mut binding = Binding { flat, arena, layout, table: Mem::default(), consts, args, workspaces: Vec::new() };
         binding.workspaces = binding.size_workspaces()?;
-        binding.arena = plan_arena(flat, &binding.workspaces, self.0.align);
+        binding.arena = plan_arena(flat, &binding.workspaces, self.parts.align);
         Ok(binding)
     }
 
     fn arena_bytes(&self, args: &[Option<View>]) -> Result<usize> {
-        Ok(self.binding(&self.0.laid_out(args), args)?.arena.bytes)
+        Ok(self.binding(&self.parts.laid_out(args), args)?.arena.bytes)
     }
 
     /// The calls for arguments at their addresses; `prepared` as the device below wants them, which must then stay alive until they have run.
-    fn bound(&self, args: &Args<'_>, prepared: bool) -> Result<Bound> {
-        let flat = self.0.laid_out(args.views);
+    fn launches(&self, args: &Args<'_>, prepared: bool) -> Result<Vec<Launch>> {
+        let flat = self.parts.laid_out(args.views);
         let binding = self.binding(&flat, args.views)?;
         if args.workspace.len < binding.arena.bytes {
             let text = format!("a workspace of {} bytes, where {} are needed", args.workspace.len, binding.arena.bytes);
-            return Err(Error::argument(text).with_op(self.0.op.kind()));
+            return Err(Error::argument(text).with_op(self.parts.op.kind()));
         }
         let mut launches = binding.launches(None)?;
         for launch in &mut launches {
@@ -165,16 +165,34 @@ impl Composed {
                 launch.bound = launch.plan.bind(&launch.args(args.workspace, usize::MAX))?;
             }
         }
-        Ok(Bound { composed: Composed(self.0.clone()), launches })
+        Ok(launches)
+    }
+
+    fn enqueue(&self, stream: &dyn Stream, args: &Args<'_>) -> Result<()> {
+        let fresh;
+        let launches = match &self.launches {
+            Some(launches) => launches,
+            None => {
+                fresh = self.launches(args, false)?;
+                &fresh
+            }
+        };
+        let hint = if step_rows(&self.parts.op).is_some() { args.rows_hint } else { usize::MAX };
+        for launch in launches {
+            let plan = launch.bound.as_ref().unwrap_or(&launch.plan);
+            // SAFETY: lowering checked every argument against its operator; the caller keeps the memory of the arguments, the plan its constants.
+            unsafe { stream.run(&**plan, &launch.args(args.workspace, hint))? };
+        }
+        Ok(())
     }
 
     /// Contiguous arguments without an address: what a size may be told by.
     fn plain_arguments(&self) -> Result<Vec<Option<View>>> {
         let nowhere = Mem { addr: 0, len: usize::MAX / 2 };
-        let own = self.0.op.arg_types().into_iter();
+        let own = self.parts.op.arg_types().into_iter();
         let own = own.map(|t| t.present.then(|| plain_view(nowhere, t.format, t.shape)).transpose());
-        let columns = self.0.columns.iter().map(|&column| {
-            let (dtype, shape) = self.0.layout.shape().column(column)?;
+        let columns = self.parts.columns.iter().map(|&column| {
+            let (dtype, shape) = self.parts.layout.shape().column(column)?;
             View::contiguous(nowhere, dtype, shape).map(Some)
         });
         own.chain(columns).collect()
@@ -206,7 +224,7 @@ fn plain_view(mem: Mem, format: WeightFormat, shape: Shape) -> Result<View> {
 
 impl Plan for Composed {
     fn op(&self) -> &Op {
-        &self.0.op
+        &self.parts.op
     }
 
     fn workspace(&self) -> usize {
@@ -218,84 +236,32 @@ impl Plan for Composed {
     }
 
     fn bind(&self, args: &Args<'_>) -> Result<Option<Arc<dyn Plan>>> {
-        Ok(Some(Arc::new(self.bound(args, true)?)))
+        let launches = Some(self.launches(args, true)?);
+        Ok(Some(Arc::new(Composed { parts: self.parts.clone(), launches })))
     }
 
     fn columns(&self) -> &[Column] {
-        &self.0.columns
+        &self.parts.columns
     }
 
     fn cost(&self) -> Cost {
-        let costs = self.0.flat.calls.iter().map(|call| call.plan.cost());
+        let costs = self.parts.flat.calls.iter().map(|call| call.plan.cost());
         costs.fold(Cost::default(), |a, b| Cost { flops: a.flops + b.flops, bytes: a.bytes + b.bytes })
     }
 
     fn capture_safe(&self) -> bool {
-        self.0.flat.calls.iter().all(|call| call.plan.capture_safe())
+        self.parts.flat.calls.iter().all(|call| call.plan.capture_safe())
     }
 
     /// At most D1: the capacities of the step decide how its calls are cut.
     fn determinism(&self) -> Determinism {
-        let calls = self.0.flat.calls.iter().map(|call| call.plan.determinism());
+        let calls = self.parts.flat.calls.iter().map(|call| call.plan.determinism());
         calls.fold(Determinism::Repeatable, Ord::min)
     }
 
     /// The coarsest of its calls'.
     fn accumulation(&self) -> Accumulation {
-        let calls = self.0.flat.calls.iter().map(|call| call.plan.accumulation());
+        let calls = self.parts.flat.calls.iter().map(|call| call.plan.accumulation());
         calls.reduce(Accumulation::coarser).unwrap_or(Accumulation::F32)
-    }
-}
-
-/// A composed plan at its addresses.
-struct Bound {
-    composed: Composed,
-    launches: Vec<Launch>,
-}
-
-impl Bound {
-    fn enqueue(&self, stream: &dyn Stream, args: &Args<'_>) -> Result<()> {
-        let by_row = step_rows(self.composed.op()).is_some();
-        let hint = if by_row { args.rows_hint } else { usize::MAX };
-        for launch in &self.launches {
-            let plan = launch.bound.as_ref().unwrap_or(&launch.plan);
-            // SAFETY: lowering checked every argument against its operator; the caller keeps the memory of the arguments, the plan its constants.
-            unsafe { stream.run(&**plan, &launch.args(args.workspace, hint))? };
-        }
-        Ok(())
-    }
-}
-
-impl Plan for Bound {
-    fn op(&self) -> &Op {
-        self.composed.op()
-    }
-
-    fn workspace(&self) -> usize {
-        self.composed.workspace()
-    }
-
-    fn workspace_for(&self, views: &[Option<View>]) -> Result<usize> {
-        self.composed.workspace_for(views)
-    }
-
-    fn columns(&self) -> &[Column] {
-        self.composed.columns()
-    }
-
-    fn cost(&self) -> Cost {
-        self.composed.cost()
-    }
-
-    fn capture_safe(&self) -> bool {
-        self.composed.capture_safe()
-    }
-
-    fn determinism(&self) -> Determinism {
-        self.composed.determinism()
-    }
-
-    fn accumulation(&self) -> Accumulation {
-        self.composed.accumulation()
     }
 }

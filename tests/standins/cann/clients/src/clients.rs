@@ -1,7 +1,7 @@
 //! The clients: each breaks one rule, and is otherwise as it should be.
 
-use crate::groups;
-use crate::rig::{BYTES, N, Prepared, Rig};
+use crate::rig::{BYTES, Rig};
+use crate::{calls, groups};
 use fake_cann::abi::{constants::*, types::*};
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
@@ -138,112 +138,6 @@ fn wrong_direction(r: &Rig) {
 fn pageable(r: &Rig) {
     let host = [0u8; BYTES];
     r.copy(r.memory(BYTES), BYTES, host.as_ptr().cast(), BYTES, H2D);
-}
-
-fn woven_phases(r: &Rig) {
-    r.prepared();
-    r.prepared();
-}
-
-fn executor_twice(r: &Rig) {
-    let (prepared, ..) = r.prepared();
-    let (_, workspace) = r.launch_well(prepared);
-    r.launch(prepared, workspace, prepared.size);
-}
-
-fn executor_after_refusal(r: &Rig) {
-    let (prepared, ..) = r.prepared();
-    r.launch(prepared, null_mut(), prepared.size);
-    // SAFETY: what is tried: the refusal has consumed it.
-    unsafe { (r.cann.base.aclDestroyAclOpExecutor)(prepared.executor) };
-}
-
-fn phases_on_two_threads(r: &Rig) {
-    let (prepared, ..) = r.prepared();
-    let at = prepared.executor as usize;
-    std::thread::scope(|scope| {
-        let second = scope.spawn(move || {
-            // SAFETY: what is tried.
-            unsafe { (r.cann.acl.aclrtSetDevice)(0) };
-            r.launch_well(Prepared { size: prepared.size, executor: at as *mut aclOpExecutor }).0
-        });
-        _ = second.join();
-    });
-}
-
-fn executor_left(r: &Rig) {
-    r.prepared();
-    // SAFETY: what is tried.
-    unsafe { (r.cann.acl.aclrtResetDevice)(0) };
-}
-
-fn small_workspace(r: &Rig) {
-    let (prepared, ..) = r.prepared();
-    r.launch(prepared, r.memory(4096), prepared.size - 1);
-}
-
-fn no_workspace(r: &Rig) {
-    let (prepared, ..) = r.prepared();
-    r.launch(prepared, null_mut(), prepared.size);
-}
-
-fn workspace_in_a_tensor(r: &Rig) {
-    let memory = r.memory(1 << 16);
-    let x = r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT);
-    let y = r.tensor_of(memory, aclDataType::ACL_FLOAT, 1 << 13, 0);
-    if let Ok(prepared) = r.exp(y, r.tensor_of(r.memory(1 << 15), aclDataType::ACL_FLOAT, 1 << 13, 0)) {
-        r.launch(prepared, memory, prepared.size);
-    }
-    let _ = x;
-}
-
-fn workspace_not_alive(r: &Rig) {
-    let (prepared, ..) = r.prepared();
-    let at = r.memory(1 << 16);
-    r.free(at);
-    r.launch(prepared, at, prepared.size);
-}
-
-fn tensor_destroyed_early(r: &Rig) {
-    let (prepared, tensors, _) = r.prepared();
-    // SAFETY: what is tried.
-    unsafe { (r.cann.base.aclDestroyTensor)(tensors[0]) };
-    r.launch_well(prepared);
-}
-
-fn destroyed_with_its_list(r: &Rig) {
-    let tensor: *const aclTensor = r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT);
-    // SAFETY: what is tried: the list owns the tensor.
-    unsafe {
-        let list = (r.cann.base.aclCreateTensorList)(&tensor, 1);
-        (r.cann.base.aclDestroyTensorList)(list);
-        (r.cann.base.aclDestroyTensor)(tensor);
-    }
-}
-
-fn tensor_too_long(r: &Rig) {
-    let x = r.tensor_of(r.memory(BYTES), aclDataType::ACL_FLOAT, N as i64 + 1, 0);
-    _ = r.exp(x, r.tensor_of(r.memory(2 * BYTES), aclDataType::ACL_FLOAT, N as i64 + 1, 0));
-}
-
-fn crooked_address(r: &Rig) {
-    let x = r.tensor(r.memory(2 * BYTES).wrapping_byte_add(4), aclDataType::ACL_FLOAT);
-    _ = r.exp(x, r.tensor(r.memory(BYTES), aclDataType::ACL_FLOAT));
-}
-
-fn negative_dimension(r: &Rig) {
-    r.tensor_of(r.memory(BYTES), aclDataType::ACL_FLOAT, -1, 0);
-}
-
-fn output_is_input(r: &Rig) {
-    let at = r.memory(BYTES);
-    _ = r.exp(r.tensor(at, aclDataType::ACL_FLOAT), r.tensor(at, aclDataType::ACL_FLOAT));
-}
-
-fn missing_type(r: &Rig) {
-    let kind = aclDataType::ACL_FLOAT8_E4M3FN;
-    let refused = r.exp(r.tensor(r.memory(BYTES), kind), r.tensor(r.memory(BYTES), kind));
-    assert_eq!(refused.err(), Some(161_002));
 }
 
 fn graph_of_freed_memory(r: &Rig) {
@@ -448,22 +342,22 @@ pub const ALL: &[Client] = &[
     ("a copy onto itself", Rule("overlap"), overlapping_copy),
     ("a copy in the wrong direction", Rule("memory kind"), wrong_direction),
     ("an asynchronous copy of pageable memory", Rule("pageable"), pageable),
-    ("an operator prepared between another's phases", Rule("phases"), woven_phases),
-    ("an executor used twice", Rule("executors"), executor_twice),
-    ("an executor destroyed after the second phase refused", Rule("executors"), executor_after_refusal),
-    ("phases on two threads", Rule("executors"), phases_on_two_threads),
-    ("an executor left over", Rule("leaks"), executor_left),
-    ("another size of workspace", Rule("workspace"), small_workspace),
-    ("no workspace", Rule("workspace"), no_workspace),
-    ("a workspace within a tensor", Rule("workspace"), workspace_in_a_tensor),
-    ("a workspace that was freed", Rule("ranges"), workspace_not_alive),
-    ("a tensor destroyed between the phases", Rule("handles"), tensor_destroyed_early),
-    ("a tensor destroyed after its list", Rule("handles"), destroyed_with_its_list),
-    ("a tensor longer than its memory", Rule("ranges"), tensor_too_long),
-    ("a tensor at a crooked address", Rule("tensor alignment"), crooked_address),
-    ("a tensor of negative length", Rule("tensor shape"), negative_dimension),
-    ("an output that is an input", Rule("aliasing"), output_is_input),
-    ("an element type that the chip lacks", Not, missing_type),
+    ("an operator prepared between another's phases", Rule("phases"), calls::woven_phases),
+    ("an executor used twice", Rule("executors"), calls::executor_twice),
+    ("an executor destroyed after the second phase refused", Rule("executors"), calls::executor_after_refusal),
+    ("phases on two threads", Rule("executors"), calls::phases_on_two_threads),
+    ("an executor left over", Rule("leaks"), calls::executor_left),
+    ("another size of workspace", Rule("workspace"), calls::small_workspace),
+    ("no workspace", Rule("workspace"), calls::no_workspace),
+    ("a workspace within a tensor", Rule("workspace"), calls::workspace_in_a_tensor),
+    ("a workspace that was freed", Rule("ranges"), calls::workspace_not_alive),
+    ("a tensor destroyed between the phases", Rule("handles"), calls::tensor_destroyed_early),
+    ("a tensor destroyed after its list", Rule("handles"), calls::destroyed_with_its_list),
+    ("a tensor longer than its memory", Rule("ranges"), calls::tensor_too_long),
+    ("a tensor at a crooked address", Rule("tensor alignment"), calls::crooked_address),
+    ("a tensor of negative length", Rule("tensor shape"), calls::negative_dimension),
+    ("an output that is an input", Rule("aliasing"), calls::output_is_input),
+    ("an element type that the chip lacks", Not, calls::missing_type),
     ("a graph of freed memory", Rule("freed memory"), graph_of_freed_memory),
     ("a wait within a capture", Rule("capture"), wait_in_capture),
     ("a copy that waits within a capture", Rule("capture"), copy_that_waits_in_capture),

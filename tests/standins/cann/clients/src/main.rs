@@ -2,6 +2,7 @@
 //!
 //! `wrong_clients FOLDER`, or `wrong_clients FOLDER INDEX` for one.
 
+mod calls;
 mod clients;
 mod groups;
 mod libraries;

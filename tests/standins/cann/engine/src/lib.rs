@@ -17,6 +17,7 @@ pub mod executor;
 pub mod fault;
 pub mod hccl;
 pub mod memory;
+pub mod operators;
 pub mod ops;
 pub mod soc;
 pub mod stream;
